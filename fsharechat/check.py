@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
-from fsharechat import __version__, backends, data_folder, tls
+from fsharechat import __version__, backends, data_folder, open_files, tls
 from fsharechat.blobs import BlobsError
 from fsharechat.bus import BusError
 from fsharechat.codes import CodeError
@@ -17,6 +17,7 @@ from fsharechat.data_folder import AlreadyRunning, DataFolder
 from fsharechat.errors import StartError, StoreError
 from fsharechat.oidc import OidcError
 from fsharechat.oidc.provider import Provider
+from fsharechat.process import LIMITS_FILES
 from fsharechat.registry import RegistryError
 from fsharechat.settings import Settings
 from fsharechat.settings_types import good_until
@@ -60,12 +61,17 @@ async def check(settings: Settings) -> list[Check]:
     async def look_at_blobs() -> str:
         return _said(blobs_at, "takes media", await blobs.look())
 
+    async def look_at_open_files() -> str:
+        return open_files.look(settings)
+
     checks = [
         _look("store", _shown(settings), lambda: _look_at_store(settings)),
         _look("registry", registry_at, look_at_registry, registry.close),
         _look("bus", bus_at, look_at_bus, bus.close),
         _look("blobs", blobs_at, look_at_blobs, blobs.close),
     ]
+    if LIMITS_FILES:
+        checks.append(_look("files", "the limit of open files", look_at_open_files))
     if not settings.oidc.alone:
         checks.append(_look("codes", settings.codes.provider, lambda: _reach_codes(settings)))
     if settings.oidc.on:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fsharechat import __version__
+from fsharechat.arguments import CommandParser
 from fsharechat.role import role_names
 
 DEFAULT_SETTINGS_FILE = Path("settings.toml")
@@ -82,9 +83,9 @@ def _run(argv: list[str]) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     if args.command in _OWN_FLAGS:
-        parser.error(
-            f"{args.command} must come first, and its flags after it: fsharechat {args.command} --help"
-        )
+        parser.error(f"{args.command} must come first, and its flags after it")
+    if args.command not in (None, *_COMMANDS):
+        parser.error(f"there is no command {args.command!r}; it is one of {', '.join(_COMMANDS)}")
     if args.command == "settings":
         # As bytes: the console may not support all characters.
         sys.stdout.buffer.write((files("fsharechat") / "settings.toml").read_bytes())
@@ -95,15 +96,13 @@ def _run(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="fsharechat",
         description="The FshareChat instant-messaging server.",
         epilog=COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "command", nargs="?", choices=_COMMANDS, metavar=" | ".join(_COMMANDS), help="see below"
-    )
+    parser.add_argument("command", nargs="?", metavar=" | ".join(_COMMANDS), help="see below")
     parser.add_argument("--roles", metavar="A,B", help=f"the roles to run, of {','.join(role_names())}")
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="the settings file; ./settings.toml if it exists"

@@ -26,6 +26,8 @@ WITHOUT_LIMIT = (SELECTED_SOCKETS - SPARE_FILES) // 2 + SPARE_FILES
 
 LIMITS_FILES = resource is not None
 """Whether the system has a limit of open files, which an operator can raise. Windows has none."""
+HOW_TO_RAISE = "ulimit -Hn, LimitNOFILE of a systemd unit, --ulimit nofile of a container"
+"""How an operator raises that limit."""
 LIMITS_PROGRAMS = resource is not None
 """Whether a program can limit its own processor time and memory."""
 IN_BACKGROUND = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(
@@ -59,8 +61,8 @@ def raise_open_files() -> int:
         return _raise_without_end(soft)
     if hard < LEAST_FILES:
         raise TooFewFiles(
-            f"the limit of open files is {hard}, and {LEAST_FILES} are the least: raise it (ulimit -Hn, LimitNOFILE "
-            "of a systemd unit, --ulimit nofile of a container); each connection takes one"
+            f"the limit of open files is {hard}, and {LEAST_FILES} are the least: raise it ({HOW_TO_RAISE}); "
+            "each connection takes one"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

@@ -1,12 +1,12 @@
 """A small agent for a robot, for development: it answers without any service of somebody else (docs/robots.md)."""
 
-import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
 
 from aiohttp import web
 
+from fsharechat.arguments import CommandParser
 from fsharechat.errors import listen_problem
 
 MAX_PORT = 65535
@@ -16,7 +16,7 @@ _MAX_BODY = 1 << 20
 
 def main(argv: Sequence[str]) -> int:
     """Run the agent until it is told to stop, and return the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="fsharechat robot", description="An agent for a robot, to try one ([[robots.agents]] agent)."
     )
     parser.add_argument("--echo", action="store_true", required=True, help="repeat what it hears")

@@ -24,7 +24,9 @@ from fsharechat.tasks import pause, repeat, spawn
 log = structlog.get_logger(__name__)
 
 TELL_SECONDS = 5.0
-"""How often a process without the group role sends its status, s."""
+"""How often a process without the group role sends its status, s; and at once if the group processes change."""
+LEAST_SECONDS = 0.1
+"""The shortest time between two of these, s, however often the group processes change."""
 FIRST_SECONDS = 3.0
 """How long a start waits until the status was sent for the first time, s."""
 KEEP_SECONDS = 20.0
@@ -102,20 +104,23 @@ class ProcessStatus:
     async def start(self, rpc: Rpc) -> None:
         """Tell a group process of this one, from now on.
 
-        Return when the status was sent for the first time: from then on the process is shown. If no group process
-        takes calls, return after FIRST_SECONDS, and send it to the first one that comes.
+        When a group process comes or goes, one is sent at once: what the other one knew may be lost. Return when the
+        status was sent for the first time: from then on the process is shown. If no group process takes calls, return
+        after FIRST_SECONDS, and send it to the first one that comes.
         """
         told = asyncio.Event()
 
         async def tell() -> None:
             await rpc.wait_ready()
+            change = rpc.next_change()
             reply = await rpc.ask(Method.STATUS, await self.look())
             if reply.code == Code.SUCCESS:
                 told.set()
             else:
                 log.debug("status not told", code=reply.code)
+            await pause(change, TELL_SECONDS)
 
-        self._telling = spawn("status of the process", repeat(TELL_SECONDS, tell, at_once=True))
+        self._telling = spawn("status of the process", repeat(LEAST_SECONDS, tell, at_once=True))
         await pause(told, FIRST_SECONDS)
 
     def stop(self) -> None:

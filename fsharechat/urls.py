@@ -1,4 +1,4 @@
-"""Urls of services that run on several hosts: `scheme://user:password@a:1,b:2,c/path`."""
+"""Urls of services that run on several hosts, `scheme://user:password@a:1,b:2,c/path`, and addresses of servers."""
 
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
@@ -20,6 +20,33 @@ class ServiceUrl:
     def addresses(self) -> str:
         """Return "a:1,b:2", the form that many client libraries take."""
         return ",".join(f"{host}:{port}" for host, port in self.hosts)
+
+
+@dataclass(frozen=True)
+class AddressForm:
+    """How clients write the address of a server. Without `schemes` it is host:port."""
+
+    schemes: tuple[str, ...]
+    example: str
+
+    def check(self, text: str) -> str:
+        """Return an address as it was given. Raises UrlError if it is of another form."""
+        scheme, _, rest = text.partition("://") if self.schemes else ("", "", text)
+        try:
+            parts = urlsplit(f"//{rest}")
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = port = None
+        fits = scheme.lower() in self.schemes if self.schemes else port is not None and parts.netloc == rest
+        if not fits or not host or any(sign.isspace() for sign in text):
+            forms = " or ".join(f"{scheme}://host:port" for scheme in self.schemes) or "host:port"
+            raise UrlError(f"{text!r}: must be {forms}, such as {self.example}")
+        return text
+
+
+HTTP = AddressForm(("http", "https"), "http://127.0.0.1:8081")
+WEBSOCKET = AddressForm(("ws", "wss"), "ws://127.0.0.1:9326")
+TCP = AddressForm((), "127.0.0.1:6789")
 
 
 def parse(url: str, scheme: str, default_port: int) -> ServiceUrl:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import orjson
 
+from fsharechat import urls
 from fsharechat.admin import commands, key_file, personal
 from fsharechat.admin.commands import CommandOutput, Usage
 from fsharechat.admin.office import AdminApi, OfficeError
+from fsharechat.arguments import CommandParser, address
 from fsharechat.errors import StartError
 from fsharechat.settings import Settings, SettingsError, load
 from fsharechat.urls import joined
@@ -86,8 +88,8 @@ def _key(settings: Settings) -> str:
     return key
 
 
-def _status_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _status_parser() -> CommandParser:
+    parser = CommandParser(
         prog="fsharechat status",
         description="Show the processes of a deployment, their health, and warnings.",
         epilog=STATUS_CODES,
@@ -98,8 +100,8 @@ def _status_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="fsharechat admin",
         description="Administer a server: users, groups, sensitive words, robots, sessions, messages to users.",
         epilog=EXIT_CODES,
@@ -163,12 +165,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_shared(parser: argparse.ArgumentParser) -> None:
+def _add_shared(parser: CommandParser) -> None:
     """Add the flags that may stand before or after a command."""
     shared = parser.add_argument_group("where and how")
     unset = argparse.SUPPRESS
     shared.add_argument(
         "--url",
+        type=address(urls.HTTP),
         default=unset,
         help="the server's HTTP address; by default [api] host and port of the settings",
     )
@@ -189,15 +192,15 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
 
 
 def _command(
-    parsers: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: Command, help: str
-) -> argparse.ArgumentParser:
+    parsers: "argparse._SubParsersAction[CommandParser]", name: str, run: Command, help: str
+) -> CommandParser:
     parser = parsers.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
     parser.set_defaults(run=run)
     _add_shared(parser)
     return parser
 
 
-def _add_users(parser: argparse.ArgumentParser) -> None:
+def _add_users(parser: CommandParser) -> None:
     users = parser.add_subparsers(required=True, metavar="COMMAND")
     create = _command(users, "create", commands.create_user, "make a user who logs in with the number")
     create.add_argument("number", help="mobile number or e-mail address")
@@ -243,7 +246,7 @@ def _add_users(parser: argparse.ArgumentParser) -> None:
         change.set_defaults(robot=robot)
 
 
-def _add_accounts(parser: argparse.ArgumentParser) -> None:
+def _add_accounts(parser: CommandParser) -> None:
     accounts = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_paging(_command(accounts, "list", commands.list_accounts, "list the administrators"))
     roles = "read: sees everything; people: changes users and groups too; all: everything"
@@ -272,7 +275,7 @@ def _add_accounts(parser: argparse.ArgumentParser) -> None:
     remove.add_argument("name")
 
 
-def _add_audit(parser: argparse.ArgumentParser) -> None:
+def _add_audit(parser: CommandParser) -> None:
     parser.add_argument(
         "--actor", default="", metavar="NAME", help="only of an administrator, key or command"
     )
@@ -283,7 +286,7 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     _add_paging(parser)
 
 
-def _add_groups(parser: argparse.ArgumentParser) -> None:
+def _add_groups(parser: CommandParser) -> None:
     groups = parser.add_subparsers(required=True, metavar="COMMAND")
     listed = _command(groups, "list", commands.list_groups, "list groups")
     listed.add_argument(
@@ -306,7 +309,7 @@ def _add_groups(parser: argparse.ArgumentParser) -> None:
         change.set_defaults(type=kind)
 
 
-def _add_robots(parser: argparse.ArgumentParser) -> None:
+def _add_robots(parser: CommandParser) -> None:
     robots = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_paging(_command(robots, "list", commands.list_robots, "list the robots"))
     create = _command(robots, "create", commands.create_robot, "make a robot")
@@ -337,7 +340,7 @@ def _add_robots(parser: argparse.ArgumentParser) -> None:
         _command(robots, name, run, what).add_argument("robot", metavar="uid")
 
 
-def _add_words(parser: argparse.ArgumentParser) -> None:
+def _add_words(parser: CommandParser) -> None:
     words = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_paging(_command(words, "list", commands.list_words, "list the sensitive words"))
     for name, run, what in (
@@ -351,7 +354,7 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def _add_bots(parser: argparse.ArgumentParser) -> None:
+def _add_bots(parser: CommandParser) -> None:
     bots = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_paging(_command(bots, "list", commands.list_bots, "list the bots"))
     for name, run, what in (
@@ -361,7 +364,7 @@ def _add_bots(parser: argparse.ArgumentParser) -> None:
         _command(bots, name, run, what).add_argument("name", help="the name of the bot")
 
 
-def _add_invitations(parser: argparse.ArgumentParser) -> None:
+def _add_invitations(parser: CommandParser) -> None:
     invitations = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_paging(_command(invitations, "list", commands.list_invitations, "list the invitations"))
     create = _command(
@@ -379,7 +382,7 @@ def _add_invitations(parser: argparse.ArgumentParser) -> None:
     revoke.add_argument("invitation", help="the id of the invitation")
 
 
-def _add_reports(parser: argparse.ArgumentParser) -> None:
+def _add_reports(parser: CommandParser) -> None:
     reports = parser.add_subparsers(required=True, metavar="COMMAND")
     listed = _command(reports, "list", commands.list_reports, "list the open reports of abuse")
     listed.add_argument("--user", default="", metavar="UID", help="only reports by or about this user")
@@ -389,6 +392,6 @@ def _add_reports(parser: argparse.ArgumentParser) -> None:
     close.add_argument("report", help="the id of the report")
 
 
-def _add_paging(parser: argparse.ArgumentParser) -> None:
+def _add_paging(parser: CommandParser) -> None:
     parser.add_argument("--all", action="store_true", help="the whole list, not only its first page")
     parser.add_argument("--after", default="", metavar="NEXT", help="the entries after this one")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fsharechat import backends, data_folder, log
+from fsharechat.arguments import CommandParser
 from fsharechat.backup import BackupError, pruning
 from fsharechat.backup.making import BackupMaker
 from fsharechat.backup.restoring import Restorer
@@ -61,7 +62,7 @@ def _said(error: Exception) -> str:
 
 
 def _backup_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="fsharechat backup",
         description="Copy the embedded store and the media while the server runs. Each back-up is whole, and shares "
         "unchanged media with those before it. What is written is read again and compared.",
@@ -80,7 +81,7 @@ def _count(text: str) -> int:
 
 
 def _restore_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="fsharechat restore",
         description="Put a back-up into the data folder, where no server runs and no database is. Then start the "
         "server.",

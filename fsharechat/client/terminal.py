@@ -10,6 +10,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from fsharechat import urls
+from fsharechat.arguments import CommandParser, address
 from fsharechat.client.chat import Chat, Quit
 from fsharechat.client.client import Client
 from fsharechat.client.console import Console, console
@@ -48,7 +50,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="fsharechat chat",
         description="A chat client for the terminal.",
         epilog="In the chat /help lists its commands. Exit codes: 0 left, 1 could not go on, 2 wrong flags.",
@@ -63,16 +65,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--http",
-        default="http://127.0.0.1:8081",
+        type=address(urls.HTTP),
+        default=urls.HTTP.example,
         metavar="URL",
         help="the server's HTTP address, for the login (%(default)s)",
     )
     server = parser.add_mutually_exclusive_group()
     server.add_argument(
-        "--tcp", default="127.0.0.1:6789", metavar="HOST:PORT", help="the server (%(default)s)"
+        "--tcp",
+        type=address(urls.TCP),
+        default=urls.TCP.example,
+        metavar="HOST:PORT",
+        help="the server (%(default)s)",
     )
     parser.add_argument("--tls", action="store_true", help="the server of --tcp speaks TLS")
-    server.add_argument("--ws", metavar="URL", help="the server's WebSocket address, in place of --tcp")
+    server.add_argument(
+        "--ws",
+        type=address(urls.WEBSOCKET),
+        metavar="URL",
+        help="the server's WebSocket address, in place of --tcp",
+    )
     parser.add_argument(
         "--client-id", metavar="ID", help="the name of this device; made up at the first login"
     )

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 import orjson
 from google.protobuf.message import DecodeError, Message
 
+from fsharechat import urls
 from fsharechat.client.errors import Disconnected, InvalidReply, TooLarge, refusal
 from fsharechat.client.transport import Body, Packet, Receiver, Transport
 from fsharechat.errors import os_reason
@@ -21,9 +22,7 @@ M = TypeVar("M", bound=Message)
 
 def split_address(address: str) -> tuple[str, int]:
     """Return (host, port) of `host:port`. An IPv6 host stands in brackets. Raises ValueError."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdecimal():
-        raise ValueError(f"an address is host:port, not {address!r}")
+    host, _, port = urls.TCP.check(address).rpartition(":")
     return host.strip("[]"), int(port)
 
 

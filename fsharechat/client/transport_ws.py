@@ -7,9 +7,11 @@ from typing import Any
 import aiohttp
 import orjson
 
+from fsharechat import urls
 from fsharechat.client import web
 from fsharechat.client.errors import Disconnected, TooLarge
 from fsharechat.client.transport import Body, Packet, Receiver, Transport
+from fsharechat.errors import os_reason
 from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.signals import Signal, SubSignal
 
@@ -30,11 +32,11 @@ class WebSocketTransport(Transport):
         max_frame: int = 16 << 20,
         max_request: int = 1 << 20,
     ) -> None:
-        """`url` is ws:// or wss://, `me` the user who connects.
+        """`url` is ws:// or wss://, `me` the user who connects. Raises ValueError if the url is none.
 
         `max_request` is the longest frame that the server takes, `max_frame` the longest that we take.
         """
-        self._url = url
+        self._url = urls.WEBSOCKET.check(url)
         self._me = me
         self._heartbeat_interval = heartbeat_interval
         self._tls = tls
@@ -55,8 +57,12 @@ class WebSocketTransport(Transport):
                 max_msg_size=self._max_frame,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
             )
+        except aiohttp.WSServerHandshakeError as error:
+            raise Disconnected(
+                f"{self._url} does not answer as a FshareChat server: HTTP status {error.status}"
+            ) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Disconnected(f"{self._url} cannot be reached: {error}") from error
+            raise Disconnected(f"{self._url} cannot be reached: {os_reason(error)}") from error
         self._reader = asyncio.create_task(self._read(self._socket, receiver))
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse, receiver: Receiver) -> None:

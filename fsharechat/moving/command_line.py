@@ -1,11 +1,12 @@
 """The command lines of `fsharechat import-config` and `fsharechat import-data`."""
 
-import argparse
 import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from fsharechat.arguments import CommandParser
 
 
 def main(argv: Sequence[str], settings_file: Callable[[Path | None], Path | None]) -> int:
@@ -19,7 +20,7 @@ def main(argv: Sequence[str], settings_file: Callable[[Path | None], Path | None
 def _config(argv: Sequence[str]) -> int:
     from fsharechat.moving import config
 
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="fsharechat import-config",
         description="Read the application.properties of push-connector, push-group and push-api, and print "
         "a settings file. It says of each key what became of it.",
@@ -52,7 +53,7 @@ def _data(argv: Sequence[str], settings_file: Callable[[Path | None], Path | Non
     from fsharechat.moving.report import ImportReport, ProgressTicker
     from fsharechat.settings import SettingsError, load
 
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="fsharechat import-data",
         description="Copy the users, groups and messages of the original into the store that the settings name. "
         "Stop the original first, and start the server afterwards. When it is cut off, run it again: it goes on.",

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from fsharechat import file_lock
+from fsharechat.arguments import CommandParser
 from fsharechat.moving import config
 from fsharechat.settings import SettingsError, load
 from fsharechat.settings_schema import Settings
@@ -183,7 +184,7 @@ def _pid(lock: IO[str]) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command of a start script, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="push-NAME", description="Run a service of this package.")
+    parser = CommandParser(prog="push-NAME", description="Run a service of this package.")
     parser.add_argument("folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("command", choices=("start", "stop", "restart", "status"))
     args = parser.parse_args(argv)

@@ -137,6 +137,10 @@ class Rpc(Renewable, ABC):
         """Return when some process takes calls."""
 
     @abstractmethod
+    def next_change(self) -> asyncio.Event:
+        """Return what is set as soon as a process begins or ceases to take calls. Each change has its own event."""
+
+    @abstractmethod
     def call(self, call: Call) -> "asyncio.Future[Reply]":
         """Make a call. The calls of one user reach the group role in their order.
 

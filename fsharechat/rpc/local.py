@@ -28,7 +28,7 @@ class LocalRpc(Rpc):
         self._timeout = timeout
         self._limit = limit
         self._handler: Handler | None = None
-        self._ready = asyncio.Event()
+        self._ready, self._change = asyncio.Event(), asyncio.Event()
         self.refused = 0
         """How many calls got code 4: nobody takes calls, too many are under way, or the handler failed."""
         self.given_up = 0
@@ -49,15 +49,24 @@ class LocalRpc(Rpc):
     async def serve(self, handler: Handler) -> None:
         self._handler = handler
         self._ready.set()
+        self._changed()
 
     async def unserve(self) -> None:
         self._handler = None
         self._ready.clear()
+        self._changed()
         if pending := {future for _, future in self.under_way()}:
             await asyncio.wait(pending, timeout=self._timeout)
 
     async def wait_ready(self) -> None:
         await self._ready.wait()
+
+    def next_change(self) -> asyncio.Event:
+        return self._change
+
+    def _changed(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
 
     def call(self, call: Call, seconds: float | None = None) -> asyncio.Future[Reply]:
         """Make a call. `seconds` is its own deadline, if any.

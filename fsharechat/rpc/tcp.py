@@ -60,7 +60,7 @@ class TcpRpc(Rpc):
         self._serving = False
         self._at_home = False
         self._closing = False
-        self._ready = asyncio.Event()
+        self._ready, self._change = asyncio.Event(), asyncio.Event()
         self._peers: dict[str, Peer] = {}
         self._retiring: dict[asyncio.Task[None], Peer] = {}
         self._ticker: asyncio.TimerHandle | None = None
@@ -147,6 +147,10 @@ class TcpRpc(Rpc):
 
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(self._limits.tick_seconds, self._tick)
+        self.tick()
+
+    def tick(self) -> None:
+        """Look at the connections, as happens every `tick_seconds`: which are silent, and which are to be asked."""
         self.server.tick()
         for peer in (*self._peers.values(), *self._retiring.values()):
             peer.tick()
@@ -182,6 +186,9 @@ class TcpRpc(Rpc):
     async def wait_ready(self) -> None:
         await self._ready.wait()
 
+    def next_change(self) -> asyncio.Event:
+        return self._change
+
     def call(self, call: Call) -> asyncio.Future[Reply]:
         if self._serving and self._local.taking:
             if call.uid not in self.router.lanes:
@@ -204,6 +211,8 @@ class TcpRpc(Rpc):
             self._ready.set()
         else:
             self._ready.clear()
+        self._change.set()
+        self._change = asyncio.Event()
 
     # The other processes
 

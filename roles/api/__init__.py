@@ -3,7 +3,8 @@
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.errors import listening
 from fsharechat.node import Node
-from fsharechat.process import SPARE_FILES, raise_open_files
+from fsharechat.open_files import most_connections
+from fsharechat.process import raise_open_files
 from fsharechat.urls import joined
 from roles.api.app import make_app
 from roles.api.listener import Listener
@@ -19,7 +20,7 @@ class ApiRole:
     async def start(self, node: Node) -> None:
         settings = node.settings.api
         await node.rpc.wait_ready()
-        most = min(settings.max_connections, raise_open_files() - SPARE_FILES)
+        most = most_connections("[api] max_connections", settings.max_connections, raise_open_files())
         listener = self._listener = Listener(make_app(node), settings, most)
         with listening(f"[api] port = {settings.port}", settings.host, settings.port):
             host, port = await listener.listen()

@@ -5,10 +5,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-import structlog
-
 from fsharechat.bus import Bus
-from fsharechat.process import LIMITS_FILES, SPARE_FILES
+from fsharechat.open_files import most_connections
 from fsharechat.registry import Lease
 from fsharechat.rooms import AddressRoom
 from fsharechat.rpc import Rpc
@@ -21,8 +19,6 @@ from roles.connector.events import EventReader, Recalls
 from roles.connector.identity import NodeIdentity
 from roles.connector.limits import RequestFlow
 from roles.connector.tables import SessionTable
-
-log = structlog.get_logger(__name__)
 
 SWEEP_SECONDS = 1.0
 
@@ -93,18 +89,7 @@ class Hub:
 
 
 def _admission(settings: ConnectorSettings, open_files: int) -> Admission:
-    most = min(settings.max_connections, open_files - SPARE_FILES)
-    if most < settings.max_connections and LIMITS_FILES:
-        log.info(
-            "fewer connections than [connector] max_connections: raise the limit of open files",
-            connections=most,
-            open_files=open_files,
-        )
-    elif most < settings.max_connections:
-        log.info(
-            "fewer connections than [connector] max_connections: this system cannot wait for more",
-            connections=most,
-        )
+    most = most_connections("[connector] max_connections", settings.max_connections, open_files)
     # Strangers alone must not be able to use up the open files.
     strangers = min(settings.max_unauthenticated, max(1, most // 2))
     room = AddressRoom(settings.connections_per_address, settings.trusted_proxies)

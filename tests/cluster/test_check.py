@@ -84,7 +84,7 @@ async def check(file: Path) -> tuple[int, dict[str, str]]:
     found = {}
     for line in output.splitlines():
         word, name, detail = line.split(maxsplit=2)
-        if name == "codes:":  # a line of the log, which is always there
+        if name in ("codes:", "files:"):  # a line of the log, and a limit: they are always there
             continue
         found[name.removesuffix(":")] = f"{word} {detail}"
     return code, found

@@ -1,5 +1,6 @@
 """Bad input: answered with the contract's code, or that connection alone is closed with one line."""
 
+import time
 from collections import Counter
 
 import orjson
@@ -205,6 +206,7 @@ async def test_nine_hundred_requests_in_one_chunk(server: Deployment, chat: Chat
     wire = await server.online_tcp("dora")
     request = pb.SearchUserRequest(keyword="x").SerializeToString()
     chunk = b"".join(frames.encode(Signal.PUBLISH, SubSignal.US, n, request) for n in range(900))
+    began = time.monotonic()
     wire.writer.write(chunk)
     codes = Counter[int]()
     seen = set()
@@ -214,7 +216,8 @@ async def test_nine_hundred_requests_in_one_chunk(server: Deployment, chat: Chat
         codes[answer.body[0]] += 1
     assert seen == set(range(900))
     assert codes.keys() == {Code.SUCCESS, Code.TOO_OFTEN}
-    assert 100 <= codes[Code.SUCCESS] < 200
+    seconds = time.monotonic() - began  # on a busy machine the limit has room again meanwhile
+    assert 100 <= codes[Code.SUCCESS] < 200 + seconds * 100 / 5
     assert (await wire.ping()).body
 
 

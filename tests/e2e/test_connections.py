@@ -28,6 +28,8 @@ from tools.wire import websocket
 from tools.wire.bodies import connect_body, text_message
 from tools.wire.clients import TcpWire, WebWire
 
+TRIES = 30
+"""How often it is tried to keep a pace that a busy machine may not keep."""
 REJECTED = SubSignal.CONNECTION_REFUSED_IDENTIFIER_REJECTED
 BAD_PASSWORD = SubSignal.CONNECTION_REFUSED_BAD_USER_NAME_OR_PASSWORD
 NO_SESSION = SubSignal.CONNECTION_REFUSED_SESSION_NOT_EXIST
@@ -254,7 +256,7 @@ async def test_two_devices_of_a_user_are_online_side_by_side(server: Deployment)
 async def test_who_does_not_log_in_is_dropped(boot: Boot, quick_sweep: None, transport: str) -> None:
     server = await boot(connector={"authenticate_seconds": 0.3})
     wire = await server.open(transport)
-    assert await alive(wire)
+    await alive(wire)  # to ask is not enough; on a busy machine the time may be over by now
     await wire.until_closed()
     await server.until_logged(wire, "not logged in within the time")
 
@@ -281,14 +283,26 @@ async def test_a_tcp_client_is_dead_after_its_interval_and_the_grace(boot: Boot,
 
 
 async def test_a_heartbeat_keeps_a_web_client_and_gets_no_answer(boot: Boot, quick_sweep: None) -> None:
-    server = await boot(connector={"web_silence_seconds": 0.6})
-    wire, silent = await server.online_web("anna"), await server.online_web("ben")
-    closed = asyncio.create_task(silent.until_closed())
-    while not closed.done():  # which is longer than the other one's silence may last
-        await wire.socket.send_str("心跳内容")
-        await asyncio.wait([closed], timeout=0.1)
-    await closed
-    await server.until_logged(silent, "silent")
+    seconds = 0.6  # a busy machine may be silent for longer: then the attempt says nothing
+    server = await boot(connector={"web_silence_seconds": seconds})
+    time = asyncio.get_running_loop().time
+    for _ in range(TRIES):
+        try:
+            wire, silent = await server.online_web("anna"), await server.online_web("ben")
+        except EOFError:
+            continue
+        closed = asyncio.create_task(silent.until_closed())
+        longest, before = 0.0, time()
+        while not closed.done():  # which is longer than the other one's silence may last
+            with suppress(ConnectionError):
+                await wire.socket.send_str("心跳内容")
+            await asyncio.wait([closed], timeout=0.1)
+            longest, before = max(longest, time() - before), time()
+        await server.until_logged(silent, "silent")
+        if longest < seconds:
+            break
+    else:
+        pytest.fail(f"this machine is too busy to send anything every {seconds} s, {TRIES} times")
     assert await alive(wire)
     assert wire.kept() == []
 

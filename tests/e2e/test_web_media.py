@@ -99,19 +99,20 @@ async def test_two_people_call_each_other(server: Server, enter: Enter) -> None:
     await ann.page.get_by_label("Mute the microphone").click()
     await ann.page.get_by_label("Turn the camera off").click()
     own = "[...document.querySelector('.call .own').srcObject.getTracks()].map((one) => one.enabled)"
-    assert await ann.page.evaluate(own) == [False, False]
+    await ann.page.wait_for_function(f"() => {own}.join() === 'false,false'")
     await ann.page.get_by_label("Turn the camera off").click()
-    assert sorted(await ann.page.evaluate(own)) == [False, True]
+    await ann.page.wait_for_function(f"() => {own}.toSorted().join() === 'false,true'")
 
     # The screen takes the place of the camera, on the other side too, and goes again.
+    # A busy machine sends smaller pictures, and their sides are rounded.
     camera = await other_tab.page.evaluate(SHAPE)
     await ann.page.get_by_label("Show your screen").click()
     await expect(ann.page.locator(".call .own.shares")).to_have_count(1)
     source = "document.querySelector('.call .own').srcObject.getVideoTracks()[0].getSettings().displaySurface"
     assert await ann.page.evaluate(source) in ("monitor", "window", "browser")
-    await other_tab.page.wait_for_function(f"() => {SHAPE} !== {camera}")
+    await other_tab.page.wait_for_function(f"() => Math.abs({SHAPE} - {camera}) > 0.1")
     await ann.page.get_by_label("Show your screen").click()
-    await other_tab.page.wait_for_function(f"() => {SHAPE} === {camera}")
+    await other_tab.page.wait_for_function(f"() => Math.abs({SHAPE} - {camera}) < 0.05")
     assert await ann.axe() == []
     await ann.page.get_by_label("Hang up").click()
     await expect(other_tab.page.get_by_text("通话已结束")).to_be_visible()
@@ -254,9 +255,10 @@ async def test_a_voice_message_is_recorded_and_played(server: Server, enter: Ent
     await chat_of(ann, ben)
     await chat_of(ben, ann)
     await ann.page.get_by_label("Record a voice message").click()
-    await expect(ann.page.locator(".recording")).to_contain_text("1 s")
+    spoken = re.compile(r"[1-9]\d* s")  # a busy machine may take longer to end it
+    await expect(ann.page.locator(".recording")).to_contain_text(spoken)
     await ann.page.get_by_label("Send the voice message").click()
-    await expect(ben.page.locator(".voice")).to_contain_text("1 s")
+    await expect(ben.page.locator(".voice")).to_contain_text(spoken)
     await ben.page.wait_for_function(
         "async () => { const it = document.querySelector('audio'); await it.play(); return it.currentTime > 0; }"
     )
@@ -267,20 +269,25 @@ RECORD = """async () => {
     canvas.width = 320;
     canvas.height = 180;
     const context = canvas.getContext("2d");
-    const recorder = new MediaRecorder(canvas.captureStream(10), {mimeType: "video/webm;codecs=vp8"});
-    const pieces = [];
-    recorder.ondataavailable = ({data}) => pieces.push(data);
-    const stopped = new Promise((done) => (recorder.onstop = done));
-    recorder.start();
-    for (let frame = 0; frame < 25; frame++) {
-        context.fillStyle = frame < 1 ? "black" : "rgb(0 120 255)";
-        context.fillRect(0, 0, 320, 180);
-        context.fillStyle = "white";
-        context.fillRect(frame * 10, 80, 20, 20);
-        await new Promise((done) => setTimeout(done, 100));
-    }
-    recorder.stop();
-    await stopped;
+    let pieces, black;
+    do { // a busy machine may be too slow for a short beginning
+        const recorder = new MediaRecorder(canvas.captureStream(10), {mimeType: "video/webm;codecs=vp8"});
+        pieces = [];
+        recorder.ondataavailable = ({data}) => pieces.push(data);
+        const stopped = new Promise((done) => (recorder.onstop = done));
+        recorder.start();
+        const began = performance.now();
+        for (let frame = 0; frame < 25; frame++) {
+            if (frame === 1) black = performance.now() - began;
+            context.fillStyle = frame < 1 ? "black" : "rgb(0 120 255)";
+            context.fillRect(0, 0, 320, 180);
+            context.fillStyle = "white";
+            context.fillRect(frame * 10, 80, 20, 20);
+            await new Promise((done) => setTimeout(done, 100));
+        }
+        recorder.stop();
+        await stopped;
+    } while (black > 500);
     const bytes = new Uint8Array(await new Blob(pieces).arrayBuffer());
     return btoa(Array.from(bytes, (one) => String.fromCharCode(one)).join(""));
 }"""

@@ -26,7 +26,8 @@ async def befriend(server: Server, ann: Person, ben: Person) -> None:
 async def open_conversation(person: Person, conv: str) -> None:
     """Open a conversation by its address."""
     await person.page.goto(f"{person.url}/#/c/{conv}")
-    await expect(person.page.locator(".composer textarea")).to_be_visible()
+    # The one that was open before has a field for texts, too.
+    await expect(person.page.locator(f'.chat[data-conv="{conv}"] .composer textarea')).to_be_visible()
 
 
 async def chat_of(person: Person, other: Person) -> None:

@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 
 from tools.cluster import machines, network, on_machines
+from tools.cluster.machine import Machine
 from tools.cluster.machines import Machines
+from tools.cluster.member import ClusterMember
 from tools.cluster.network import MachineNetwork
 from tools.services.command import say
 from tools.services.errors import ServicesError, Unavailable
 from tools.services.install import Installer
 from tools.services.places import ROOT
 from tools.services.service import Daemon
+from tools.testing import machines as live
+from tools.testing.machines import LiveMachines
 
 
 @pytest.fixture
@@ -99,6 +103,29 @@ def test_the_programs_are_installed_before_the_network_is_made(
     with pytest.raises(Unavailable, match="not now"):
         on_machines.up(Namespace(count=3, set=three.name, network=7))
     assert {"nftables", "iproute2"} <= set(wanted)
+
+
+async def test_machines_are_waited_for_without_a_command_for_each_look(
+    three: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three.folder.mkdir()
+    three.save()
+    looks = iter([("apart", "ready"), ("well", "starting"), ("well", "ready")])
+    now = ["", ""]
+
+    def look(it: Machine) -> str:
+        if it.number == 1:
+            now[:] = next(looks)
+        return now[0]
+
+    monkeypatch.setattr(Machine, "state", property(look))
+    monkeypatch.setattr(Daemon, "state", property(lambda _: now[1]))
+    monkeypatch.setattr(ClusterMember, "state", property(lambda _: now[1]))
+    monkeypatch.setattr(LiveMachines, "run", None)
+    monkeypatch.setattr(live, "LOOK_SECONDS", 0.0)
+    assert three.unwell() == ["machine-1: apart", "machine-2: apart", "machine-3: apart"]
+    await LiveMachines(three.name).until_well()
+    assert list(looks) == []
 
 
 def test_names_are_those_of_machines_and_of_processes(three: Machines) -> None:

@@ -6,8 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from fsharechat import process
+import roles.api
+import roles.connector
+from fsharechat import open_files, process
+from fsharechat.check import check
+from fsharechat.node import Node
+from fsharechat.settings import Settings
 from tools.testing.server import BOUND
 
 
@@ -56,3 +62,58 @@ def test_without_such_a_limit_both_ports_take_fewer_than_the_loop_can_wait_for(
     connections = process.raise_open_files() - process.SPARE_FILES
     assert connections > 0
     assert 2 * connections + process.SPARE_FILES <= process.SELECTED_SOCKETS
+
+
+async def test_both_roles_say_what_was_asked_what_it_is_and_how_it_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for role in (roles.api, roles.connector):
+        monkeypatch.setattr(role, "raise_open_files", lambda: 1024)
+    settings = {
+        "node": {"data": tmp_path / "data", "roles": ["connector", "group", "api"]},
+        "connector": {"tcp_port": 0, "ws_port": 0, "max_connections": 897},
+        "api": {"port": 0, "max_connections": 5000},
+    }
+    with capture_logs() as logs:
+        async with Node(Settings.model_validate(settings)):
+            pass
+    said = [
+        line for line in logs if line["event"].startswith("fewer connections than a setting asks for: raise")
+    ]
+    assert [(line["log_level"], line["setting"], line["asked"], line["connections"]) for line in said] == [
+        ("info", "[connector] max_connections", 897, 896),
+        ("info", "[api] max_connections", 5000, 896),
+    ]
+    assert all(line["open_files"] == 1024 and "LimitNOFILE" in line["how"] for line in said)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "said"),
+    [
+        (
+            1024,
+            "1024 files, so [api] max_connections = 5000 becomes 896: raise the limit (ulimit -Hn, LimitNOFILE",
+        ),
+        (5128, "5128 files"),
+        (sys.maxsize, "any number of files"),
+    ],
+)
+async def test_the_check_says_what_becomes_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int, said: str
+) -> None:
+    monkeypatch.setattr(open_files, "raise_open_files", lambda: allowed)
+    settings = Settings.model_validate({"node": {"data": tmp_path, "roles": ["group", "api"]}})
+    (found,) = [one for one in await check(settings) if one.name == "files"]
+    assert found.ok
+    detail = found.detail.partition(" of a systemd")[0]
+    assert detail == f"a process that is started here may open {said}"
+
+
+async def test_too_few_fail_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
+    (found,) = [
+        one
+        for one in await check(Settings.model_validate({"node": {"data": tmp_path}}))
+        if one.name == "files"
+    ]
+    assert (found.ok, found.detail[:36]) == (False, "the limit of open files is 100, and ")

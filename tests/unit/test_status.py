@@ -18,6 +18,8 @@ from fsharechat.rpc import Call, Method, Reply
 from fsharechat.rpc.local import LocalRpc
 from fsharechat.settings import Settings
 from fsharechat.status import ProcessStatus, StatusBook, StatusView, merged, warnings
+from tests.unit.rpc.rpc_cluster import Cluster
+from tools.testing.server import BOUND
 
 
 def process(health: Health | None = None) -> ProcessStatus:
@@ -88,7 +90,7 @@ async def test_it_tells_it_again_and_again(rpc: LocalRpc, monkeypatch: pytest.Mo
     group, own = Hearer(), process()
     await rpc.serve(group.hear)
     await own.start(rpc)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(BOUND):
         for _ in range(3):
             await group.heard.get()
     own.stop()
@@ -100,7 +102,7 @@ async def test_a_start_does_not_wait_long_for_a_group_process_that_takes_nothing
     monkeypatch.setattr(status, "FIRST_SECONDS", 0.01)
     group, own = Hearer(Code.SERVER_ERROR), process()
     await rpc.serve(group.hear)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(BOUND):
         await own.start(rpc)
     own.stop()
 
@@ -113,9 +115,42 @@ async def test_the_first_group_process_that_comes_is_told_at_once(
     group, own = Hearer(), process()
     await own.start(rpc)
     await rpc.serve(group.hear)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(BOUND):
         assert (await group.heard.get()).method == Method.STATUS
     own.stop()
+
+
+async def test_a_group_process_that_comes_again_is_told_at_once(
+    rpc: LocalRpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "TELL_SECONDS", 3600.0)
+    first, second, own = Hearer(), Hearer(), process()
+    await rpc.serve(first.hear)
+    await own.start(rpc)
+    await rpc.unserve()
+    await rpc.serve(second.hear)
+    async with asyncio.timeout(BOUND):
+        assert (await second.heard.get()).method == Method.STATUS
+    assert first.heard.qsize() == 1
+    own.stop()
+
+
+async def test_over_the_network_too_a_group_process_knows_the_others_as_soon_as_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(status, "TELL_SECONDS", 3600.0)
+    own = process()
+    async with Cluster() as cluster, asyncio.timeout(BOUND):
+        first, second = Hearer(), Hearer()
+        group = await cluster.group()
+        await group.serve(first.hear)
+        caller = await cluster.caller()
+        await own.start(caller)
+        await group.close()
+        again = await cluster.group(int(group.address.rpartition(":")[2]))
+        await again.serve(second.hear)
+        assert (await second.heard.get()).method == Method.STATUS
+        own.stop()
 
 
 async def test_who_tells_nothing_more_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

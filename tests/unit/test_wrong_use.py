@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import aiohttp
 import pytest
 
 from fsharechat import cli, commands, log
+from fsharechat.client import terminal
 from fsharechat.data_folder import DataFolder
 from fsharechat.errors import StartError, listen_problem, os_reason
 
@@ -33,21 +35,22 @@ def taken_port() -> Iterator[int]:
 
 
 def used(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
-    """Return the exit code of a command, and its last line of errors."""
+    """Return the exit code of a command, and its one line of errors."""
     try:
         code = cli.main(argv)
     except SystemExit as ended:
         code = int(str(ended.code))
     errors = capsys.readouterr().err
-    assert "Traceback" not in errors
-    return code, errors.splitlines()[-1]
+    (line,) = errors.splitlines()
+    return code, line
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "a", "1.5", "²"])
 def test_a_number_of_backups_that_is_none(capsys: pytest.CaptureFixture[str], count: str) -> None:
     assert used(capsys, "backup", "vault", f"--keep={count}") == (
         2,
-        f"fsharechat backup: error: argument --keep: {count!r}: must be a whole number, at least 1",
+        f"fsharechat backup: argument --keep: {count!r}: must be a whole number, at least 1; "
+        "see fsharechat backup --help",
     )
 
 
@@ -62,7 +65,10 @@ def test_a_file_in_the_place_of_a_folder_of_backups(
 
 
 def test_the_status_has_its_own_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert used(capsys, "status", "now") == (2, "fsharechat status: error: unrecognized arguments: now")
+    assert used(capsys, "status", "now") == (
+        2,
+        "fsharechat status: unrecognized arguments: now; see fsharechat status --help",
+    )
     code, line = used(capsys, "status")
     assert code == 2
     assert line.startswith("fsharechat status: no key: set [api] key in the settings file, or")
@@ -94,14 +100,71 @@ def test_an_agent_on_a_port_that_is_taken(capsys: pytest.CaptureFixture[str], ta
 def test_an_agent_at_a_place_that_is_none(capsys: pytest.CaptureFixture[str], place: str) -> None:
     assert used(capsys, "robot", "--echo", "--listen", place) == (
         2,
-        f"fsharechat robot: error: --listen {place!r}: must be host:port, such as 127.0.0.1:8090",
+        f"fsharechat robot: --listen {place!r}: must be host:port, such as 127.0.0.1:8090; "
+        "see fsharechat robot --help",
     )
 
 
-def test_a_chat_with_an_address_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    code, line = used(capsys, "chat", "--number", "13800000001", "--http", "foo", "--state", "state")
-    assert code == 1
-    assert line == "The login failed: foo is not the address of a server, such as http://127.0.0.1:8081."
+WEB = "must be http://host:port or https://host:port, such as http://127.0.0.1:8081"
+WEBSOCKET = "must be ws://host:port or wss://host:port, such as ws://127.0.0.1:9326"
+TCP = "must be host:port, such as 127.0.0.1:6789"
+
+
+@pytest.mark.parametrize(
+    ("command", "flag", "given", "right"),
+    [
+        *(
+            (("chat",), "--ws", given, WEBSOCKET)
+            for given in ("foo", "http://h:1", "ws://", "ws://h:99999", "")
+        ),
+        *(
+            (("chat",), "--tcp", given, TCP)
+            for given in ("foo", "h:99999", ":1", "h:", "tcp://h:1", "h:1/x", "h :1")
+        ),
+        *((("chat",), "--http", given, WEB) for given in ("foo", "127.0.0.1:8081", "ws://h:1", "http://:1")),
+        (("status",), "--url", "foo", WEB),
+        (("admin", "users", "list"), "--url", "127.0.0.1:8081", WEB),
+    ],
+    ids=str,
+)
+def test_an_address_that_is_none_is_named_before_anything_is_done(
+    capsys: pytest.CaptureFixture[str], command: tuple[str, ...], flag: str, given: str, right: str
+) -> None:
+    code, line = used(capsys, *command, f"{flag}={given}")
+    name = " ".join(("fsharechat", *command))
+    assert (code, line) == (2, f"{name}: argument {flag}: {given!r}: {right}; see {name} --help")
+
+
+@pytest.mark.parametrize(
+    ("flag", "given"),
+    [
+        *(("--ws", given) for given in ("ws://h:1", "WSS://im.example.org/", "ws://[::1]:9326/path")),
+        *(("--tcp", given) for given in ("h:1", "[::1]:6789", "127.0.0.1:65535")),
+        *(("--http", given) for given in ("http://h", "https://im.example.org/api/", "http://[::1]:8081")),
+    ],
+)
+def test_right_addresses_are_taken_as_they_are(flag: str, given: str) -> None:
+    assert given in vars(terminal._parser().parse_args([flag, given])).values()
+
+
+COMMANDS = ((), ("chat",), ("admin",), ("status",), ("robot",), ("import-config",), ("import-data",))
+
+
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, ("backup",), ("restore",), ("admin", "users", "list")], ids=str
+)
+def test_a_flag_that_is_wrong_is_one_line_without_the_usage(
+    capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    code, line = used(capsys, *command, "--nonsense")
+    assert code == 2
+    assert re.fullmatch(r"(fsharechat[a-z -]*): .+; see \1 --help", line), line
+
+
+def test_a_command_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    code, line = used(capsys, "start")
+    assert code == 2
+    assert line.startswith("fsharechat: there is no command 'start'; it is one of check, migrate, ")
 
 
 def test_ctrl_c_while_it_loads_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,6 +195,13 @@ class Machines:
             members = [one for machine in machines for one in machine.members]
             _results([pool.submit(one.start, say, cancelled) for one in members], cancelled)
 
+    def unwell(self) -> list[str]:
+        """Return which machines are not well, and which processes are not ready: a text each."""
+        machines = [f"{one.name}: {state}" for one in self.machines() if (state := one.state) != "well"]
+        return machines + [
+            f"{one.name}: {state}" for one in self.daemons() if (state := one.state) != "ready"
+        ]
+
     def run_from(self, tree: Path, machines: Iterable[Machine]) -> None:
         """Let the processes of machines run a source tree from their next start on."""
         require_tree(tree)

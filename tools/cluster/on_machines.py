@@ -83,13 +83,10 @@ def _down(it: Machines, _: argparse.Namespace) -> int:
 
 
 def _status(it: Machines, _: argparse.Namespace) -> int:
-    daemons = it.daemons()
-    print(report.table(daemons))
-    machines = {machine: machine.state for machine in it.machines()}
-    for machine, state in machines.items():
-        print(f"{machine.name} ({machine.host}): {state}")
-    states = [*(state for state in machines.values() if state != "well"), *(one.state for one in daemons)]
-    return 0 if all(state == "ready" for state in states) else EXIT_FAILED
+    print(report.table(it.daemons()))
+    for machine in it.machines():
+        print(f"{machine.name} ({machine.host}): {machine.state}")
+    return EXIT_FAILED if it.unwell() else 0
 
 
 def _env(it: Machines, arguments: argparse.Namespace) -> int:

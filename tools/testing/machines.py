@@ -16,6 +16,8 @@ from tools.testing.command import UNAVAILABLE, check
 from tools.testing.server import BOUND
 
 COUNT = 3
+LOOK_SECONDS = 0.5
+"""How often it is seen whether the machines are well, s. Each look asks their services."""
 
 
 class LiveMachines(LiveCluster):
@@ -51,17 +53,12 @@ class LiveMachines(LiveCluster):
 
     async def until_well(self) -> None:
         """Wait until all processes are ready, and all machines are whole."""
-        status = ""
-
-        async def is_well() -> bool:
-            nonlocal status
-            done = await asyncio.to_thread(self.run, "status")
-            status = done.stdout
-            return done.returncode == 0
-
+        it = Machines.load(self.name)
+        assert it is not None
         deadline = time.monotonic() + 3 * BOUND
-        while not await is_well():
-            assert time.monotonic() < deadline, f"the machines are not well:\n{status}"
+        while unwell := await asyncio.to_thread(it.unwell):
+            assert time.monotonic() < deadline, f"the machines are not well: {unwell}"
+            await asyncio.sleep(LOOK_SECONDS)
 
     def cut(self, name: str) -> None:
         """Cut a machine off from everybody."""

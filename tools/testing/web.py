@@ -3,13 +3,12 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
-from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from tools.services.errors import Unavailable
 from tools.services.install import Installer, program
@@ -86,6 +85,8 @@ class Person:
     async def open_chat(self, name: str) -> None:
         """Open a conversation of the list."""
         await self.page.locator(".conversations .row", has_text=name).click()
+        # The one that was open before has a field for texts, too.
+        await expect(self.page.locator(".chat h1")).to_contain_text(name)
         await expect(self.page.locator(".composer textarea")).to_be_visible()
 
     async def choose_all(self, count: int) -> None:
@@ -98,13 +99,9 @@ class Person:
         await expect(self.page.locator("dialog input[type=checkbox]:checked")).to_have_count(count)
 
     async def say(self, text: str) -> None:
-        send = self.page.locator(".composer .send")
-        for _ in range(5):  # a chat that is still being opened takes the place of the one that was filled
-            await self.page.locator(".composer textarea").fill(text)
-            with suppress(PlaywrightTimeout):
-                await send.click(timeout=3000)
-                return
-        raise AssertionError(f"nothing to send {text!r} with")
+        """Send a text in the conversation that is open."""
+        await self.page.locator(".composer textarea").fill(text)
+        await self.page.locator(".composer .send").click()
 
     def bubble(self, text: str) -> Locator:
         """Return the messages in the open conversation that are this text."""

@@ -249,11 +249,11 @@ async def test_a_wrong_key_and_a_server_that_is_away_are_one_line(run: Run, envi
     environ["FSHARECHAT_API__KEY"] = "another-key-of-16-letters"
     done = await run("sessions")
     assert (done.code, done.err) == (1, "fsharechat admin: refused (401): the key is wrong\n")
-    for url in ("http://127.0.0.1:1", "nonsense"):
-        done = await run("sessions", "--url", url)
-        assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1)
-        assert url in done.err
-        assert environ["FSHARECHAT_API__KEY"] not in done.err
+    url = "http://127.0.0.1:1"
+    done = await run("sessions", "--url", url)
+    assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1)
+    assert url in done.err
+    assert environ["FSHARECHAT_API__KEY"] not in done.err
 
 
 @pytest.mark.parametrize("answer", ["<html>", "[]", '{"code": "x"}', ""])
@@ -328,7 +328,9 @@ def test_wrong_flags_end_with_2(argv: list[str], capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit) as caught:
         cli.main(["admin", *argv])
     assert caught.value.code == 2
-    assert "usage: fsharechat admin" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("fsharechat admin")
+    assert line.endswith(" --help")
 
 
 async def test_bots_are_made_listed_and_revoked(run: Run) -> None:

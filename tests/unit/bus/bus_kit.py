@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from fsharechat.bus import Bus, Event, Notify, Presence
 from fsharechat.link import FrameLink
+from tools.testing.server import BOUND
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class Heard(Generic[T]):
         self._queue.put_nowait(item)
 
     async def next(self) -> T:
-        return await asyncio.wait_for(self._queue.get(), 10)
+        return await asyncio.wait_for(self._queue.get(), BOUND)
 
     async def take(self, count: int) -> list[T]:
         return [await self.next() for _ in range(count)]

@@ -29,7 +29,7 @@ CREDENTIALS = Credentials(
     db_secret="db-secret",
     client_id="device-1",
 )
-TIMEOUT = 10.0
+TIMEOUT = 60.0
 
 
 class PeerSilence(Enum):

@@ -43,5 +43,11 @@ async def test_an_address_that_takes_no_connections_is_passed_over(peer: FakePee
 
 @pytest.mark.parametrize("addresses", [[], ["127.0.0.1:1", "nowhere"]])
 def test_every_address_is_looked_at_when_the_client_is_made(addresses: list[str]) -> None:
-    with pytest.raises(ValueError, match="address"):
+    with pytest.raises(ValueError, match=r"at least one address|must be host:port"):
         Client(CREDENTIALS, tcp=addresses)
+
+
+@pytest.mark.parametrize("address", ["foo", "http://127.0.0.1:1", "ws://:1"])
+def test_an_address_of_a_web_socket_is_looked_at_too(address: str) -> None:
+    with pytest.raises(ValueError, match="must be ws://host:port or wss://host:port, such as"):
+        Client(CREDENTIALS, ws=address)

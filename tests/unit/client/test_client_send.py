@@ -136,7 +136,7 @@ async def test_a_send_is_resent_after_a_time_out(peer: FakePeer) -> None:
     async with Client(CREDENTIALS, tcp=peer.tcp, options=options) as client:
         await client.send(FRIEND, "patience")
     assert len({message.local_message_id for message in peer.asked(SubSignal.MS)}) == 1
-    assert len(peer.asked(SubSignal.MS)) == 3
+    assert len(peer.asked(SubSignal.MS)) >= 3  # more if a busy machine was late with the answer, too
     assert len(peer.sessions) == 1
 
 

@@ -30,6 +30,7 @@ from fsharechat.protocol.signals import Code, ContentType, SubSignal
 from tests.unit.client.chat_kit import NOW, STRANGER, FakeChatServer, FakeScreen, in_group, incoming
 from tests.unit.client.fake_media import MediaStore
 from tests.unit.client.fake_peer import CREDENTIALS, FRIEND, ME, FakePeer
+from tools.testing.server import BOUND
 
 SENT_AT = 1_700_000_000_000
 
@@ -346,7 +347,7 @@ async def test_a_transfer_shows_in_the_prompt(
         seen: list[Any] = []
         screen.lines.refresh = lambda: seen.append(screen.chat.prompt())  # type: ignore[method-assign]
         await screen.chat.on_line(f"/send-file {tmp_path}/big")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(BOUND):
             while not any("big" in prompt and "%" in prompt for prompt in seen):
                 await asyncio.sleep(0.01)
         media.stall = False

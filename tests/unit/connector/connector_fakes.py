@@ -58,6 +58,9 @@ class ScriptedRpc(Rpc):
     async def unserve(self) -> None: ...
     async def wait_ready(self) -> None: ...
 
+    def next_change(self) -> asyncio.Event:
+        return asyncio.Event()
+
     def call_all(self, call: Call) -> list[asyncio.Future[Reply]]:
         return [self.call(call)]
 

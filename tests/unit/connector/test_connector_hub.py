@@ -17,7 +17,7 @@ from roles.connector import heads as heads_module
 from roles.connector import hub as hub_module
 from roles.connector.cursor import OUTLIVED_SECONDS
 from tests.unit.connector.connector_fakes import Connector, Make, SentFrame, body_of, connect, turn, welcome
-from tools.testing.server import until
+from tools.testing.server import BOUND, until
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ async def test_draining_does_not_wait_for_a_head_check(connector: Connector, qui
     await connector.device()
     connector.rpc.call = call  # type: ignore[method-assign]
     await asked.wait()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND):
         await connector.hub.stop()
     for task in tasks:
         task.cancel()

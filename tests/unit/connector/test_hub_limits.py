@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
+from fsharechat import open_files
 from fsharechat.registry.memory import MemoryLease, MemoryRegistry
 from fsharechat.settings import Settings
-from roles.connector import hub as hub_module
 from roles.connector.hub import Hub
 
 
@@ -28,10 +28,16 @@ async def test_no_more_connections_than_files_may_be_open() -> None:
 async def test_who_has_no_limit_of_open_files_is_not_told_to_raise_it(
     limits_files: bool, says: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "LIMITS_FILES", limits_files)
+    monkeypatch.setattr(open_files, "LIMITS_FILES", limits_files)
     with capture_logs() as logs:
         make_hub(320)
-    assert [("open files" in line["event"], line["connections"]) for line in logs] == [(says, 192)]
+    (line,) = logs
+    assert (line["setting"], line["asked"], line["connections"]) == (
+        "[connector] max_connections",
+        100_000,
+        192,
+    )
+    assert ("open files" in line["event"], "LimitNOFILE" in line.get("how", "")) == (says, says)
 
 
 async def test_the_settings_count_where_there_are_files_enough() -> None:

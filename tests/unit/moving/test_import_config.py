@@ -131,7 +131,7 @@ def test_the_settings_pass_the_check(tmp_path: Path, capsys: pytest.CaptureFixtu
     converted(install(tmp_path, connector=CONNECTOR.replace("minio.url", "#"), group=group))
     file, data = tmp_path / "settings.toml", tmp_path / "data"
     assert main(["check", "--settings", str(file), "--data", str(data)]) == 0
-    assert capsys.readouterr().out.count("ok  ") == 5
+    assert capsys.readouterr().out.count("ok  ") == 6
 
 
 def test_the_embedded_database_is_a_single_process(tmp_path: Path) -> None:

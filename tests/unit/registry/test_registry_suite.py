@@ -6,6 +6,7 @@ import pytest
 
 from fsharechat.protocol.ids import NODES
 from fsharechat.registry import Lease, LeaseTaken, Members, Registry
+from tools.testing.server import BOUND
 
 
 async def lease(registry: Registry, node: int | None = None, kind: str = "connector") -> Lease:
@@ -56,7 +57,7 @@ async def test_members_are_told_at_once_and_after_each_change(registry: Registry
     told: asyncio.Queue[Members] = asyncio.Queue()
 
     async def members() -> dict[int, str]:
-        return dict(await asyncio.wait_for(told.get(), 10))
+        return dict(await asyncio.wait_for(told.get(), BOUND))
 
     first = await lease(registry, 5, "group")
     await registry.watch("group", told.put_nowait)

@@ -1,27 +1,28 @@
 """Processes of a cluster, all in one loop, and wires between them that a test can cut and stop."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Self
 
 from fsharechat.registry import Lease
 from fsharechat.registry.memory import MemoryRegistry
-from fsharechat.rpc.codec import SPOKEN, Spoken
+from fsharechat.rpc.codec import SPOKEN, Probe, Spoken, encode_probe
 from fsharechat.rpc.link import RpcLimits
 from fsharechat.rpc.tcp import TcpRpc
 from fsharechat.settings_schema import RpcSettings
 from fsharechat.settings_types import RpcTls
 from tests.unit.rpc.rpc_kit import Desk
 from tools.services.certificates import Authority
+from tools.testing.server import BOUND
 from tools.wire.proxy import Proxy
 
 SECRET = "a cluster secret"
 PATIENT = RpcLimits(tick_seconds=0.02, silent_ticks=250, idle_ticks=500, reconnect_seconds=0.01)
 """A busy machine does not look like a dead process."""
-IMPATIENT = replace(PATIENT, silent_ticks=15, idle_ticks=30)
-"""A process that is silent for 0.3 s is dead."""
+BY_HAND = replace(PATIENT, tick_seconds=3600.0, silent_ticks=15, idle_ticks=30)
+"""The test makes the ticks. So it makes no difference how long a busy machine stands still meanwhile."""
 
 
 def process_tls(authority: Authority, name: str = "process", days: float = 1) -> RpcTls:
@@ -52,7 +53,7 @@ class Cluster:
         for desk in self._desks:
             desk.close()
         for rpc in reversed(self._rpcs):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(BOUND):
                 await rpc.close()
         for wire in self._wires:
             await wire.close()
@@ -106,8 +107,18 @@ class Cluster:
         return rpc
 
 
+async def asked_and_answered(rpc: TcpRpc, wires: Sequence[Proxy]) -> None:
+    """Make one tick of a caller. Return when its ping and the answer have gone through each of these wires."""
+    heard = [len(wire.seen) for wire in wires]
+    rpc.tick()
+    both = sum(len(encode_probe(probe)) for probe in (Probe.PING, Probe.PONG))
+    await until(
+        lambda: all(len(wire.seen) >= before + both for wire, before in zip(wires, heard, strict=True))
+    )
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Return when the condition holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND):
         while not condition():
             await asyncio.sleep(0.001)

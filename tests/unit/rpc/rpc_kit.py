@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from fsharechat.protocol.signals import Code
 from fsharechat.rpc import Call, Handler, Reply, Rpc
+from tools.testing.server import BOUND
 
 
 class Ends(NamedTuple):
@@ -16,7 +17,7 @@ class Ends(NamedTuple):
     async def serve(self, handler: Handler) -> None:
         """Serve, and return when the caller has heard of it."""
         await self.group.serve(handler)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(BOUND):
             await self.caller.wait_ready()
 
 
@@ -41,7 +42,7 @@ class Desk:
 
     async def arrived(self, count: int) -> None:
         """Return when so many calls are here."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(BOUND):
             while len(self.calls) < count:
                 self._arrived.clear()
                 await self._arrived.wait()
@@ -60,7 +61,7 @@ class Desk:
 
 async def nobody_to_ask(rpc: Rpc) -> None:
     """Return when the caller has heard that nobody serves."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(BOUND):
         while True:
             ready = asyncio.create_task(rpc.wait_ready())
             await asyncio.sleep(0.001)

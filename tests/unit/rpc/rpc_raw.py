@@ -9,6 +9,7 @@ from fsharechat.protocol.signals import Signal
 from fsharechat.rpc import Call, codec
 from fsharechat.rpc.codec import NEWEST
 from tests.unit.rpc.rpc_cluster import SECRET
+from tools.testing.server import BOUND
 from tools.wire.port import StreamPort
 
 
@@ -28,7 +29,7 @@ class Raw:
 
     async def frame(self) -> Frame:
         """Return the next frame that arrives."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(BOUND):
             while not self._frames:
                 data = await self.reader.read(65536)
                 assert data, "the connection was closed"
@@ -44,7 +45,7 @@ class Raw:
 
     async def closed(self) -> bytes:
         """Return what else arrives before the other side closes the connection."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(BOUND):
             try:
                 return await self.reader.read()
             except ConnectionError:
@@ -97,7 +98,7 @@ class RawCallees:
 
     async def next(self) -> Raw:
         """Return the next connection that is made."""
-        return await asyncio.wait_for(self._arrived.get(), 10)
+        return await asyncio.wait_for(self._arrived.get(), BOUND)
 
     async def shaken(self) -> Raw:
         """Return the next connection, after the handshake, and serving."""

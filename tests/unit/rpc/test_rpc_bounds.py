@@ -12,9 +12,10 @@ from fsharechat.rpc.deadlines import CROWDED_SECONDS
 from fsharechat.rpc.link import RpcLimits, RpcLink
 from fsharechat.rpc.local import LocalRpc
 from fsharechat.rpc.tcp import TcpRpc
-from tests.unit.rpc.rpc_cluster import IMPATIENT, PATIENT, Cluster, until
+from tests.unit.rpc.rpc_cluster import BY_HAND, PATIENT, Cluster, until
 from tests.unit.rpc.rpc_kit import Desk, call, echo
 from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
+from tools.testing.server import BOUND
 
 DONE = Reply(Code.SUCCESS)
 REFUSED = Reply(Code.SERVER_ERROR)
@@ -24,7 +25,7 @@ async def one_group(cluster: Cluster) -> tuple[TcpRpc, Desk]:
     desk = cluster.desk()
     await (await cluster.group()).serve(desk)
     caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    await asyncio.wait_for(caller.wait_ready(), BOUND)
     return caller, desk
 
 
@@ -74,9 +75,9 @@ async def test_what_a_process_does_not_read_is_bounded(cluster: Cluster) -> None
         await cluster.announce(callees.address)
         caller = await cluster.caller()
         await callees.shaken()  # and no word is read from here on
-        await asyncio.wait_for(caller.wait_ready(), 10)
+        await asyncio.wait_for(caller.wait_ready(), BOUND)
         asked: list[asyncio.Future[Reply]] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(BOUND):
             while not (asked and asked[-1].done()):
                 asked.append(caller.call(call(bytes(64 << 10), uid="ann")))
                 await asyncio.sleep(0)
@@ -88,7 +89,7 @@ async def test_what_one_turn_of_the_loop_sends_is_bounded(cluster: Cluster) -> N
     cluster.limits = replace(PATIENT, write_buffer=256 << 10)
     await (await cluster.group()).serve(echo)
     caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    await asyncio.wait_for(caller.wait_ready(), BOUND)
     asked = [caller.call(call(bytes(64 << 10), uid="ann")) for _ in range(20)]
     replies = await asyncio.gather(*asked)
     assert replies[0].code == Code.SUCCESS
@@ -111,18 +112,28 @@ async def test_a_caller_that_does_not_read_its_replies_is_cut(cluster: Cluster) 
 
 
 async def test_a_caller_that_stands_still_is_cut(cluster: Cluster) -> None:
-    cluster.limits = replace(IMPATIENT, write_buffer=64 << 10)
+    cluster.limits = replace(BY_HAND, write_buffer=64 << 10)
+    answered = asyncio.Event()
+
+    def answer(_: Call) -> asyncio.Future[Reply]:
+        answered.set()
+        return echo(Call(0, "", "", bytes(4 << 20)))
+
     group = await cluster.group()
-    await group.serve(lambda one: echo(Call(0, "", "", bytes(4 << 20))))
+    await group.serve(answer)
     raw = await RawCaller.connect(group.address)
     await raw.shake_hands()
     raw.call(1)
+    await asyncio.wait_for(answered.wait(), BOUND)
+    for _ in range(BY_HAND.idle_ticks + 1):
+        assert group.server.connections == 1
+        group.tick()
     await until(lambda: group.server.connections == 0)
     raw.close()
 
 
 async def test_a_caller_has_only_so_many_calls_under_way(cluster: Cluster) -> None:
-    cluster.limits = replace(IMPATIENT, under_way_peer=10)
+    cluster.limits = replace(BY_HAND, under_way_peer=10)
     desk = cluster.desk()
     group = await cluster.group()
     await group.serve(desk)
@@ -132,7 +143,11 @@ async def test_a_caller_has_only_so_many_calls_under_way(cluster: Cluster) -> No
     for n in range(60):
         raw.call(n, body)
     await desk.arrived(11)
-    await asyncio.sleep(IMPATIENT.idle_ticks * IMPATIENT.tick_seconds * 1.5)
+    for _ in range(1000):  # in so many turns of the loop, which both ends share, all of it could come
+        await asyncio.sleep(0)
+    for _ in range(2 * BY_HAND.idle_ticks):
+        group.tick()
+    await asyncio.sleep(0)
     assert len(desk.calls) < 30
     assert group.server.connections == 1  # that it is not read is no silence of its
     for n in range(60):
@@ -145,7 +160,7 @@ async def test_a_reply_that_the_caller_would_not_take_becomes_code_4(cluster: Cl
     group = await cluster.group()
     await group.serve(lambda one: echo(one._replace(body=bytes(8 << 20))))
     caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    await asyncio.wait_for(caller.wait_ready(), BOUND)
     assert await caller.call(call()) == REFUSED
     assert caller.router.retried == 0
 
@@ -153,7 +168,7 @@ async def test_a_reply_that_the_caller_would_not_take_becomes_code_4(cluster: Cl
 async def test_a_call_that_the_process_would_not_take_is_invalid(cluster: Cluster) -> None:
     await (await cluster.group()).serve(echo)
     caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    await asyncio.wait_for(caller.wait_ready(), BOUND)
     assert await caller.call(call(bytes(8 << 20))) == Reply(Code.INVALID_DATA)
     assert await caller.call(call(uid="u" * 70_000)) == Reply(Code.INVALID_DATA)
     assert await caller.call(call(b"fine")) == Reply(Code.SUCCESS, b"fine")
@@ -165,7 +180,7 @@ async def test_numbers_of_calls_go_round_without_meeting(cluster: Cluster) -> No
     desk = cluster.desk()
     await (await cluster.group()).serve(lambda one: desk(one) if one.uid == "slow" else echo(one))
     caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    await asyncio.wait_for(caller.wait_ready(), BOUND)
     slow = caller.call(call(b"slow", uid="slow"))
     for _ in range(14):
         replies = await asyncio.gather(*(caller.call(call(b"%d" % n, uid="")) for n in range(5000)))

@@ -1,19 +1,19 @@
 """What becomes of calls when processes die, stand still and come back."""
 
 import asyncio
-import socket
-import time
 from dataclasses import replace
 
+import pytest
 from structlog.testing import capture_logs
 
 from fsharechat.metrics import Metrics
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.tcp import TcpRpc
-from tests.unit.rpc.rpc_cluster import IMPATIENT, PATIENT, Cluster, until
+from tests.unit.rpc.rpc_cluster import BY_HAND, PATIENT, Cluster, asked_and_answered, until
 from tests.unit.rpc.rpc_kit import Desk, call, echo
 from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
+from tools.testing.server import BOUND
 from tools.wire.proxy import Proxy
 
 DONE = Reply(Code.SUCCESS)
@@ -93,7 +93,7 @@ async def test_with_no_other_process_calls_end_at_their_deadline(cluster: Cluste
     asked = [caller.call(call(b"%d" % n)) for n in range(3)]
     await desk.arrived(3)
     wire.cut()
-    replies = await asyncio.wait_for(asyncio.gather(*asked), 10)
+    replies = await asyncio.wait_for(asyncio.gather(*asked), BOUND)
     assert replies == [Reply(Code.TIMEOUT)] * 3
     assert list(caller.router.lanes) == []
 
@@ -105,7 +105,7 @@ async def test_a_call_over_which_two_processes_break_is_given_up(cluster: Cluste
         await until(lambda tries=tries: sum(len(desk.calls) for desk in desks) == tries)  # type: ignore[misc]
         [has_it] = [n for n, desk in enumerate(desks) if desk.calls and not wires[n].refusing]
         wires[has_it].cut()
-    assert await asyncio.wait_for(asked, 10) == Reply(Code.SERVER_ERROR)
+    assert await asyncio.wait_for(asked, BOUND) == Reply(Code.SERVER_ERROR)
     assert sum(len(desk.calls) for desk in desks) == 2
     metrics = Metrics()
     caller.publish(metrics)
@@ -119,44 +119,47 @@ async def test_a_call_over_which_two_processes_break_is_given_up(cluster: Cluste
 
 
 async def test_a_process_that_stands_still_is_left(cluster: Cluster) -> None:
-    cluster.limits = replace(IMPATIENT, idle_ticks=10_000)  # it is the caller that finds out
+    cluster.limits = BY_HAND
     caller, desks, wires = await wired_groups(cluster, 2)
     asked = [caller.call(call(b"%d" % n, uid=f"user {n}")) for n in range(10)]
     await until(lambda: sum(len(desk.calls) for desk in desks) == 10)
     wires[0].stop()
+    for _ in range(BY_HAND.silent_ticks + 1):
+        await asked_and_answered(caller, wires[1:])
     await desks[1].arrived(10)
     assert sum(one.retried for one in desks[1].calls) == 5
     for n in range(10):
         desks[1].answer(n, DONE)
-    assert await asyncio.wait_for(asyncio.gather(*asked), 10) == [DONE] * 10
+    assert await asyncio.wait_for(asyncio.gather(*asked), BOUND) == [DONE] * 10
     wires[0].go()
     await until(lambda: caller.router.processes == 2)
 
 
 async def test_a_process_with_nothing_to_answer_is_not_taken_for_dead(cluster: Cluster) -> None:
-    cluster.limits = IMPATIENT
-    caller, [desk], [wire] = await wired_groups(cluster, 1)
+    cluster.limits = BY_HAND
+    caller, [desk], wires = await wired_groups(cluster, 1)
     asked = caller.call(call())
     await desk.arrived(1)
-    before = wire.connections
-    await asyncio.sleep(IMPATIENT.silent_seconds * 3)
+    before = wires[0].connections
+    for _ in range(3 * BY_HAND.silent_ticks):
+        await asked_and_answered(caller, wires)
     desk.answer(0, DONE)
     assert await asked == DONE
-    assert wire.connections == before
+    assert wires[0].connections == before
 
 
 async def test_a_process_that_comes_back_at_its_address_is_found(cluster: Cluster) -> None:
     group = await cluster.group()
     await group.serve(echo)
     caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    await asyncio.wait_for(caller.wait_ready(), BOUND)
     for n in range(3):
         port = int(group.address.rpartition(":")[2])
         await group.close()
         await until(lambda: caller.router.processes == 0)
         group = await cluster.group(port)
         await group.serve(echo)
-        await asyncio.wait_for(caller.wait_ready(), 10)
+        await asyncio.wait_for(caller.wait_ready(), BOUND)
         assert (await caller.call(call(b"%d" % n))).payload == b"%d" % n
 
 
@@ -175,7 +178,7 @@ async def test_a_member_that_is_no_address_is_told_and_does_no_harm(cluster: Clu
     await (await cluster.group()).serve(echo)
     with capture_logs() as logs:
         caller = await cluster.caller()
-        await asyncio.wait_for(caller.wait_ready(), 10)
+        await asyncio.wait_for(caller.wait_ready(), BOUND)
         await until(lambda: {line["address"] for line in logs} >= set(nonsense))
     assert {line["event"] for line in logs} == {"group process not reached", "group process reached"}
     assert (await caller.call(call(b"fine"))).payload == b"fine"
@@ -183,37 +186,38 @@ async def test_a_member_that_is_no_address_is_told_and_does_no_harm(cluster: Clu
 
 async def test_a_process_that_answers_pings_alone_is_left_after_the_deadline(cluster: Cluster) -> None:
     cluster.timeout = 0.1
-    cluster.limits = replace(PATIENT, late_seconds=0.1)
+    cluster.limits = replace(PATIENT, late_seconds=0.1, silent_ticks=1_000_000)
     async with RawCallees() as callees:
         await cluster.announce(callees.address)
         caller = await cluster.caller()
         raw = await callees.shaken()
-        await asyncio.wait_for(caller.wait_ready(), 10)
+        await asyncio.wait_for(caller.wait_ready(), BOUND)
         asked = caller.call(call())
-        async with asyncio.timeout(4):  # before it would be silent for too long
+        async with asyncio.timeout(BOUND):
             await raw.answer_pings()
         assert asked.result() == Reply(Code.TIMEOUT)
         assert list(caller.router.lanes) == []
         await callees.shaken()
 
 
-async def test_calls_from_before_this_process_stood_still_are_not_carried_out(cluster: Cluster) -> None:
-    cluster.limits = IMPATIENT
+async def test_calls_from_before_this_process_stood_still_are_not_carried_out(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.limits = BY_HAND
     desk = cluster.desk()
     group = await cluster.group()
     await group.serve(desk)
     raw = await RawCaller.connect(group.address)
     await raw.shake_hands()
-    own: socket.socket = raw.writer.get_extra_info("socket")
-    data = codec.encode_call(1, call(), 10_000)
-    assert own.fileno() >= 0
-    raw.writer.write(data)  # it is in the socket before the loop gets to read it
-    time.sleep(IMPATIENT.silent_seconds * 1.5)  # noqa: ASYNC251 - the whole process stands still
+    raw.call(1)
+    # As if the whole process stood still before the loop gets to read it.
+    monkeypatch.setattr(group.server, "_ticked", group._server._ticked - 2 * BY_HAND.silent_seconds)
     await raw.closed()
     assert desk.calls == []
 
 
 async def test_the_time_that_is_left_goes_with_the_call(cluster: Cluster) -> None:
+    cluster.timeout = 1000.0
     ended: list[float] = []
     loop = asyncio.get_running_loop()
 
@@ -237,13 +241,13 @@ async def test_the_time_that_is_left_goes_with_the_call(cluster: Cluster) -> Non
 
 
 async def test_a_retried_call_has_only_the_time_that_is_left(cluster: Cluster) -> None:
-    cluster.timeout = 1.0
+    cluster.timeout = 1000.0
     async with RawCallees() as callees:
         await cluster.announce(callees.address)
         caller = await cluster.caller()
         left = []
         raw = await callees.shaken()
-        await asyncio.wait_for(caller.wait_ready(), 10)
+        await asyncio.wait_for(caller.wait_ready(), BOUND)
         caller.call(call())
         for _ in range(2):
             while (frame := await raw.frame()).signal != Signal.PUBLISH:
@@ -282,7 +286,7 @@ async def test_a_handler_that_fails_costs_that_call_alone(cluster: Cluster) -> N
 
     await (await cluster.group()).serve(handler)
     caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    await asyncio.wait_for(caller.wait_ready(), BOUND)
     with capture_logs() as logs:
         bodies = (b"raise", b"fail", b"cancel", b"fine")
         replies = await asyncio.gather(*(caller.call(call(body)) for body in bodies))

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import socket
+from dataclasses import replace
 from struct import pack
 from typing import Any
 
@@ -13,9 +14,10 @@ from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, RpcError, codec
 from fsharechat.rpc.codec import NEWEST
-from tests.unit.rpc.rpc_cluster import IMPATIENT, SECRET, Cluster, until
+from tests.unit.rpc.rpc_cluster import BY_HAND, PATIENT, SECRET, Cluster, until
 from tests.unit.rpc.rpc_kit import call, echo
 from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
+from tools.testing.server import BOUND
 
 
 def lines(logs: list[Any], event: str) -> list[Any]:
@@ -45,7 +47,7 @@ async def test_others_are_told_what_is_advertised(cluster: Cluster, advertise: s
     await cluster.announce(group.address)
     await group.serve(echo)
     caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    await asyncio.wait_for(caller.wait_ready(), BOUND)
     assert (await caller.call(call(b"open"))).payload == b"open"
 
 
@@ -71,7 +73,7 @@ async def test_what_did_not_open_can_be_opened_later(cluster: Cluster) -> None:
     await cluster.announce(rpc.address)
     await rpc.serve(echo)
     caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    await asyncio.wait_for(caller.wait_ready(), BOUND)
     assert (await caller.call(call(b"open"))).payload == b"open"
 
 
@@ -98,7 +100,7 @@ async def test_with_another_secret_nobody_gets_through(cluster: Cluster) -> None
     assert await stranger.call(call()) == Reply(Code.SERVER_ERROR)
     cluster.secret = SECRET
     friend = await cluster.caller()
-    await asyncio.wait_for(friend.wait_ready(), 10)
+    await asyncio.wait_for(friend.wait_ready(), BOUND)
     assert desk.calls == []
 
 
@@ -206,15 +208,17 @@ async def test_a_stranger_is_shown_out(cluster: Cluster, data: bytes) -> None:
 
 
 async def test_a_stranger_that_says_nothing_is_shown_out(cluster: Cluster) -> None:
-    cluster.limits = IMPATIENT
+    cluster.limits = BY_HAND
     await (group := await cluster.group()).serve(echo)
     stranger = await RawCaller.connect(group.address)
     await stranger.challenge()
+    for _ in range(BY_HAND.silent_ticks + 1):
+        group.tick()
     assert await stranger.closed() == b""
 
 
 async def test_a_callee_that_says_nothing_is_told(cluster: Cluster) -> None:
-    cluster.limits = IMPATIENT
+    cluster.limits = replace(PATIENT, silent_ticks=5)
     async with RawCallees() as callees:
         with capture_logs() as logs:
             await cluster.announce(callees.address)
@@ -240,7 +244,7 @@ async def test_a_caller_that_talks_nonsense_loses_its_connection_alone(cluster: 
     group = await cluster.group()
     await group.serve(echo)
     caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    await asyncio.wait_for(caller.wait_ready(), BOUND)
     with capture_logs() as logs:
         bad = await RawCaller.connect(group.address)
         await bad.shake_hands()
@@ -255,7 +259,7 @@ async def test_a_callee_that_answers_what_was_not_asked_loses_its_connection(clu
         await cluster.announce(callees.address)
         caller = await cluster.caller()
         raw = await callees.shaken()
-        await asyncio.wait_for(caller.wait_ready(), 10)
+        await asyncio.wait_for(caller.wait_ready(), BOUND)
         raw.writer.write(codec.encode_reply(77, Reply(Code.SUCCESS)))
         await raw.closed()  # on a busy machine a ping comes first
         await callees.shaken()

@@ -4,7 +4,6 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from functools import update_wrapper
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -15,12 +14,13 @@ import uvloop
 from structlog.testing import capture_logs
 
 from fsharechat.protocol.signals import Code
-from fsharechat.rpc import Reply, RpcError
+from fsharechat.rpc import Reply, RpcError, tcp_server
 from fsharechat.settings_types import RpcTls
 from fsharechat.tls import TlsError
-from tests.unit.rpc.rpc_cluster import PATIENT, SECRET, Cluster, process_tls, until
+from tests.unit.rpc.rpc_cluster import SECRET, Cluster, process_tls, until
 from tests.unit.rpc.rpc_kit import call, echo
 from tools.services.certificates import Authority
+from tools.testing.server import BOUND
 from tools.wire.port import StreamPort
 
 Test = Callable[..., Coroutine[Any, Any, None]]
@@ -84,7 +84,7 @@ async def test_calls_go_over_tls_and_nothing_else(cluster: Cluster, authority: A
     await group.serve(echo)
     cluster.tls = process_tls(authority, "connector")
     caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    await asyncio.wait_for(caller.wait_ready(), BOUND)
     body = b"what nobody is to read" * 1000
     assert (await caller.call(call(body))).payload == body
     assert body[:22] not in wire.seen
@@ -92,8 +92,10 @@ async def test_calls_go_over_tls_and_nothing_else(cluster: Cluster, authority: A
 
 
 @on_both_loops
-async def test_a_caller_without_tls(cluster: Cluster, authority: Authority) -> None:
-    cluster.limits = replace(PATIENT, silent_ticks=25)  # half of it is waited
+async def test_a_caller_without_tls(
+    cluster: Cluster, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp_server, "PATIENCE", 0.05)
     there, here = await refused(cluster, process_tls(authority), RpcTls())
     assert there == "it speaks TLS only, and we have no certificate ([rpc.tls])"
     assert here == "it does not begin with TLS, without which nobody may call ([rpc.tls])"
@@ -207,7 +209,7 @@ async def test_the_address_counts_where_it_is_to(cluster: Cluster, authority: Au
         await until(lambda: bool(reason(logs, "group process not reached")))
         assert "127.0.0.1" in reason(logs, "group process not reached")
         await (await cluster.group()).serve(echo)  # its certificate names the address
-        await asyncio.wait_for(caller.wait_ready(), 10)
+        await asyncio.wait_for(caller.wait_ready(), BOUND)
     assert (await caller.call(call(b"open"))).payload == b"open"
 
 
@@ -232,8 +234,8 @@ async def test_connections_without_a_handshake_do_not_outlive_the_process(
     group = await cluster.group()
     host, _, port = group.address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    await asyncio.wait_for(group.close(), 10)
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    await asyncio.wait_for(group.close(), BOUND)
+    assert await asyncio.wait_for(reader.read(), BOUND) == b""
     writer.close()
 
 
@@ -259,12 +261,12 @@ async def test_a_renewed_certificate_is_for_new_connections(cluster: Cluster, au
     await group.serve(echo)
     cluster.tls = process_tls(authority, "connector")
     first, second = await cluster.caller(), await cluster.caller()
-    await asyncio.wait_for(first.wait_ready(), 10)
+    await asyncio.wait_for(first.wait_ready(), BOUND)
     process_tls(authority, "group")  # other files in the place of the first
     assert group.renew() is not None
     third = await cluster.caller()
     for caller in (first, second, third):
-        await asyncio.wait_for(caller.wait_ready(), 10)
+        await asyncio.wait_for(caller.wait_ready(), BOUND)
         assert (await caller.call(call(b"body"))).payload == b"body"
     assert group.server.connections == 3
 
@@ -281,5 +283,5 @@ async def test_a_certificate_that_others_would_refuse_is_not_taken(
         group.renew()
     cluster.tls = process_tls(authority, "connector")
     caller = await cluster.caller()
-    await asyncio.wait_for(caller.wait_ready(), 10)
+    await asyncio.wait_for(caller.wait_ready(), BOUND)
     assert (await caller.call(call(b"body"))).payload == b"body"

@@ -18,6 +18,7 @@ from fsharechat.versions import Range
 from tests.unit.rpc.rpc_cluster import SECRET, Cluster, until
 from tests.unit.rpc.rpc_kit import call, echo
 from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
+from tools.testing.server import BOUND
 
 
 class Earlier(Codec):
@@ -92,7 +93,7 @@ async def test_two_releases_talk(
     cluster: Cluster, caller: tuple[int, int], group: tuple[int, int], settled: int
 ) -> None:
     asks, said = await meet(cluster, caller, group, "group process reached")
-    await asyncio.wait_for(asks.wait_ready(), 10)
+    await asyncio.wait_for(asks.wait_ready(), BOUND)
     for method in (18, 19):
         asked = call(b"how are you")._replace(method=method)
         assert await asks.call(asked) == Reply(Code.SUCCESS, b"how are you")
@@ -145,7 +146,7 @@ async def test_a_callee_that_knows_of_no_choice_is_asked_in_version_2(cluster: C
         mac = codec.callee_mac(SECRET.encode(), bytes(32), proof.body[:32])
         raw.writer.write(frames.encode(Signal.AUTH, 2, 0, mac + (1 << 20).to_bytes(4, "big")))
         raw.writer.write(codec.encode_notice(codec.ServiceNotice.SERVING))
-        await asyncio.wait_for(asks.wait_ready(), 10)
+        await asyncio.wait_for(asks.wait_ready(), BOUND)
         asked = asks.call(call(b"hello"))
         frame = await raw.frame()
         assert codec.decode_call(frame.body)[0].body == b"v2 hello"

@@ -9,6 +9,7 @@ from fsharechat import urls
 from fsharechat.settings_types import ServiceTls
 from fsharechat.store.mysql_connection import Hosts, Unreachable
 from tools.services.certificates import Authority
+from tools.testing.server import BOUND
 
 CLIENT_SSL = 0x0800
 CAPABILITIES = 0xF7FF & ~CLIENT_SSL
@@ -37,7 +38,7 @@ async def test_tls_is_not_given_up(tmp_path: Path, blocking: bool) -> None:
     port = server.sockets[0].getsockname()[1]
     url = urls.parse(f"mysql://user:password@127.0.0.1:{port}/db", "mysql", 3306)
     hosts = Hosts(url, ServiceTls(ca=str(Authority(tmp_path).certificate)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(BOUND):
         if blocking:
             with pytest.raises(Exception, match="it speaks no TLS"):
                 await asyncio.to_thread(

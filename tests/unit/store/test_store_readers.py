@@ -20,6 +20,7 @@ from fsharechat.store.readers import (
 from fsharechat.store.store import Store
 from fsharechat.store.unit import Dialect, Query, Unit
 from tests.unit.store.store_kit import append, heads, inbox, new, select
+from tools.testing.server import BOUND
 
 
 def endless(dialect: Dialect) -> Unit[None]:
@@ -195,7 +196,7 @@ async def test_a_read_that_is_cancelled_while_it_waits_leaves_nothing(served: bo
     await asyncio.wait([waiting])
     if not served:
         await desk.done("ann")
-    await asyncio.wait_for(behind, 10)
+    await asyncio.wait_for(behind, BOUND)
     assert desk.begun == ["ann", "cid"]
     await desk.done("cid")
     await desk.ask("bob")
