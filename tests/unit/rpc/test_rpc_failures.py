@@ -211,7 +211,7 @@ async def test_calls_from_before_this_process_stood_still_are_not_carried_out(
     await raw.shake_hands()
     raw.call(1)
     # As if the whole process stood still before the loop gets to read it.
-    monkeypatch.setattr(group.server, "_ticked", group._server._ticked - 2 * BY_HAND.silent_seconds)
+    monkeypatch.setattr(group.server, "_ticked", group.server._ticked - 2 * BY_HAND.silent_seconds)
     await raw.closed()
     assert desk.calls == []
 
