@@ -1,5 +1,7 @@
 """Fixtures for every test, whatever its folder."""
 
+import gc
+
 import pytest
 
 pytest.register_assert_rewrite("tests")
@@ -12,3 +14,9 @@ pytest_plugins = [
     "tools.testing.real_rows",
     "tools.testing.sqlite",
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of every later search for garbage: it stays until the end."""
+    gc.collect()
+    gc.freeze()
