@@ -1,8 +1,8 @@
 """Fixtures for every test, whatever its folder."""
 
-import gc
-
 import pytest
+
+from fsharechat.node import settle
 
 pytest.register_assert_rewrite("tests")
 
@@ -17,6 +17,5 @@ pytest_plugins = [
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was imported and collected out of every later search for garbage: it stays until the end."""
-    gc.collect()
-    gc.freeze()
+    """Set the garbage collector up as the server does: what was collected stays until the end."""
+    settle()
