@@ -2,6 +2,8 @@
 
 import pytest
 
+from fsharechat.node import settle
+
 pytest.register_assert_rewrite("tests")
 
 pytest_plugins = [
@@ -12,3 +14,8 @@ pytest_plugins = [
     "tools.testing.real_rows",
     "tools.testing.sqlite",
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Set the garbage collector up as the server does: what was collected stays until the end."""
+    settle()

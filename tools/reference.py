@@ -135,10 +135,10 @@ def find_events() -> Mapping[str, Event]:
 
 def _log_calls(tree: ast.Module) -> Iterator[tuple[ast.Call, str]]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            logger, method = ast.unparse(node.func.value), node.func.attr
-            if method in _LEVEL_OF and re.fullmatch(r"(\w+\.)*_?log", logger):
-                yield node, _LEVEL_OF[method]
+        match node:
+            case ast.Call(func=ast.Attribute(value=logger, attr=method)) if method in _LEVEL_OF:
+                if re.fullmatch(r"(\w+\.)*_?log", ast.unparse(logger)):
+                    yield node, _LEVEL_OF[method]
 
 
 def _text(call: ast.Call, constants: Mapping[str, str]) -> str | None:

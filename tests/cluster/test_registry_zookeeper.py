@@ -23,6 +23,7 @@ from tests.cluster.holder import __name__ as HOLDER
 from tools.services.places import ROOT
 from tools.testing.server import BOUND, until
 from tools.testing.zookeeper import OwnZooKeeper
+from tools.wire.port import StreamPort
 from tools.wire.proxy import Proxy
 
 pytestmark = pytest.mark.slow
@@ -474,12 +475,10 @@ async def test_something_listens_that_does_not_serve(
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(4)
         writer.write(answer)
-        writer.close()
 
-    server = await stack.enter_async_context(await asyncio.start_server(refuse, "127.0.0.1", 0))
-    port = server.sockets[0].getsockname()[1]
-    with pytest.raises(RegistryError, match=f"127.0.0.1:{port}: {reason}"):
-        await open_registry(at=f"127.0.0.1:{port}")
+    address = (await stack.enter_async_context(StreamPort(refuse))).address
+    with pytest.raises(RegistryError, match=f"{address}: {reason}"):
+        await open_registry(at=address)
 
 
 async def test_something_listens_that_says_nothing(wire: Proxy, open_registry: Open) -> None:

@@ -1,6 +1,5 @@
 """Media from client to client: asked for over TCP and WebSocket, put and read over HTTP."""
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.e2e.deployment import Faults
 from tests.e2e.in_process import Boot, Booted
 from tools.testing.server import until
 from tools.wire.clients import TcpWire, WebWire
+from tools.wire.half_upload import half_upload
 
 TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "ws"])
 KEYS = ["1-2-3-photo.png", "年终 报告 \"final\" 'v2'.docx", "../../../../etc/passwd", "a b+c&d=100%.txt"]
@@ -113,11 +113,8 @@ async def test_an_upload_that_breaks_off_is_the_clients_own_trouble(
     upload = await ask(wire, MediaType.VIDEO, "film.mp4")
     assert upload is not None
     incoming = tmp_path / "data" / "media" / "incoming"
-    _, writer = await asyncio.open_connection(upload.server, upload.port)
-    path = upload.url.partition(f":{upload.port}")[2]
-    writer.write(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode() + bytes(1000))
-    await until(lambda: len(list(incoming.iterdir())) == 1, "the upload does not begin")
-    writer.transport.abort()
+    async with half_upload(upload.url, 1_000_000, bytes(1000)):
+        await until(lambda: len(list(incoming.iterdir())) == 1, "the upload does not begin")
     await until(lambda: list(incoming.iterdir()) == [], "the upload is left")
     async with http.get(f"{upload.domain}/film.mp4") as answer:
         assert answer.status == 404

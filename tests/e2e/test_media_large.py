@@ -15,6 +15,7 @@ from tools.services.service import free_port
 from tools.testing.devices import FAST, Handset, log_in
 from tools.testing.server import Server, run_command, until
 from tools.testing.services import Services
+from tools.wire.half_upload import half_upload
 from tools.wire.proxy import Proxy
 
 pytestmark = pytest.mark.slow
@@ -115,14 +116,9 @@ async def test_a_stop_in_the_middle_of_an_upload_leaves_nothing(tmp_path: Path) 
     incoming = tmp_path / "data" / "media" / "incoming"
     async with Server(tmp_path / "data", {"NODE__DRAIN_SECONDS": "0.2"}) as server:
         upload = await upload_url(server, "half a film.mp4")
-        path = upload.url.partition(f":{upload.port}")[2]
-        _, writer = await asyncio.open_connection(upload.server, upload.port)
-        writer.write(
-            f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n".encode() + BLOCK[:1000]
-        )
-        await until(lambda: len(list(incoming.iterdir())) == 1, "the upload does not begin")
-        await server.stop()
-        writer.close()
+        async with half_upload(upload.url, 1_000_000, BLOCK[:1000]):
+            await until(lambda: len(list(incoming.iterdir())) == 1, "the upload does not begin")
+            await server.stop()
     assert [path for path in incoming.parent.rglob("*") if path.is_file()] == []
 
 

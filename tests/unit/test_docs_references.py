@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -38,6 +39,7 @@ def _is_made(folder: str) -> bool:
     return folder in NOT_OURS or folder.startswith(".") or folder.endswith(".egg-info")
 
 
+@cache
 def read(path: Path) -> str:
     try:
         return path.read_text()

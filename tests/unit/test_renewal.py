@@ -3,11 +3,11 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from structlog.typing import EventDict
 
 from fsharechat import urls
 from fsharechat.bus.kafka_access import Access
@@ -16,8 +16,9 @@ from fsharechat.settings_types import ServiceTls
 from fsharechat.store.mysql_connection import Hosts
 from fsharechat.tls import TlsError
 from tools.services.certificates import Authority
+from tools.testing.logs import until_logged
 from tools.testing.server import BOUND
-from tools.wire.port import StreamPort
+from tools.wire.port import StreamPort, Streams, connection
 
 Made = tuple[ssl.SSLContext, Callable[[], float | None]]
 
@@ -58,9 +59,8 @@ class Service:
         while line := await reader.readline():
             writer.write(line)
 
-    async def connect(self, context: ssl.SSLContext) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        port = int(self._port.address.rpartition(":")[2])
-        return await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+    def connect(self, context: ssl.SSLContext) -> AbstractAsyncContextManager[Streams]:
+        return connection(self._port.address, context)
 
 
 async def echoes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -86,16 +86,14 @@ async def test_new_connections_show_the_new_certificate_and_open_ones_stay(
     authority = Authority(tmp_path / "authority")
     context, renew = make(put(authority, tmp_path, "old"))
     async with asyncio.timeout(BOUND), Service(authority) as service:
-        first = await service.connect(context)
-        assert await echoes(*first)
-        put(authority, tmp_path, "new")
-        assert renew() is not None
-        second = await service.connect(context)
-        assert await echoes(*second)
-        assert await echoes(*first)
+        async with service.connect(context) as first:
+            assert await echoes(*first)
+            put(authority, tmp_path, "new")
+            assert renew() is not None
+            async with service.connect(context) as second:
+                assert await echoes(*second)
+            assert await echoes(*first)
         assert service.shown == ["old", "new"]
-        for _, writer in (first, second):
-            writer.close()
 
 
 @pytest.mark.parametrize("make", [of_the_store, of_the_bus])
@@ -116,17 +114,9 @@ async def test_files_that_do_not_fit_leave_the_old_certificate_in_use(
     with pytest.raises(TlsError, match=reason):
         renew()
     async with asyncio.timeout(BOUND), Service(authority) as service:
-        reader, writer = await service.connect(context)
-        assert await echoes(reader, writer)
+        async with service.connect(context) as streams:
+            assert await echoes(*streams)
         assert service.shown == ["old"]
-        writer.close()
-
-
-async def until(logs: list[EventDict], event: str, count: int) -> list[EventDict]:
-    async with asyncio.timeout(BOUND):
-        while len(found := [line for line in logs if line["event"] == event]) < count:
-            await asyncio.sleep(0.005)
-    return found
 
 
 async def test_a_broken_file_is_one_line_and_looked_at_again_when_it_changes(tmp_path: Path) -> None:
@@ -143,12 +133,12 @@ async def test_a_broken_file_is_one_line_and_looked_at_again_when_it_changes(tmp
     with capture_logs() as logs:
         file.write_bytes(b"bad")
         renewal.look()
-        (line,) = await until(logs, "certificate not renewed", 1)
+        (line,) = await until_logged(logs, "certificate not renewed")
         assert (line["section"], line["reason"]) == ("rpc.tls", "it is bad")
         renewal.look()
         file.write_bytes(b"better")
         renewal.look()
-        (line,) = await until(logs, "certificate renewed", 1)
+        (line,) = await until_logged(logs, "certificate renewed")
         assert (line["section"], line["expires"]) == ("rpc.tls", "1970-01-01T00:00:00+00:00")
     assert len(logs) == 2
     await renewal.close()

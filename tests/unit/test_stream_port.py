@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from tools.testing.server import BOUND
-from tools.wire.port import StreamPort
+from tools.wire.port import StreamPort, connection
 
 
 async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -14,14 +14,12 @@ async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def test_connections_end_with_the_port() -> None:
     async with asyncio.timeout(BOUND):
         port = StreamPort(never)
-        host, _, number = (await port.open()).rpartition(":")
-        _, writer = await asyncio.open_connection(host, int(number))
-        while not port._open:
-            await asyncio.sleep(0)
-        [served] = port._open.values()
-        await port.close()
-        assert served.transport.is_closing()
-        writer.transport.abort()
+        async with connection(await port.open()):
+            while not port._open:
+                await asyncio.sleep(0)
+            [served] = port._open.values()
+            await port.close()
+            assert served.transport.is_closing()
 
 
 async def test_a_connection_ends_whose_service_was_cancelled_before_it_began() -> None:
@@ -34,12 +32,9 @@ async def test_a_connection_ends_whose_service_was_cancelled_before_it_began() -
             [task] = self._open
             task.cancel()
 
-    async with asyncio.timeout(BOUND), Hasty(never) as port:
-        host, _, number = port.address.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(number))
+    async with asyncio.timeout(BOUND), Hasty(never) as port, connection(port.address) as (reader, _):
         with suppress(ConnectionError):
             assert await reader.read() == b""
-        writer.close()
     assert [served.transport.is_closing() for served in accepted] == [True]
 
 
@@ -47,8 +42,5 @@ async def test_what_was_written_arrives() -> None:
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(bytes(1 << 22))
 
-    async with asyncio.timeout(BOUND), StreamPort(say) as port:
-        host, _, number = port.address.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(number))
+    async with asyncio.timeout(BOUND), StreamPort(say) as port, connection(port.address) as (reader, _):
         assert len(await reader.read()) == 1 << 22
-        writer.close()

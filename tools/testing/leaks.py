@@ -1,7 +1,7 @@
 """A pytest plugin that looks after each test for what the test never closed: `-p tools.testing.leaks`.
 
-Without it the garbage collector finds such sockets, streams and loops later, and another test is blamed. What was
-imported is left out of the search (`gc.freeze`), so that one takes only milliseconds.
+Without it the garbage collector finds such sockets, streams and loops later, and another test is blamed. The
+conftest of all tests leaves what was imported out of the search, so that one takes only milliseconds.
 """
 
 import gc
@@ -9,11 +9,6 @@ import sys
 from collections.abc import Generator
 
 import pytest
-
-
-def pytest_collection_finish() -> None:
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,10 +1,13 @@
-"""A port whose connections end with it."""
+"""A port whose connections end with it, and a connection that ends with a block."""
 
 import asyncio
+import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
@@ -15,19 +18,24 @@ class StreamPort:
     collector then finds it in the middle of another test.
     """
 
-    def __init__(self, serve: Serve, tls: ssl.SSLContext | None = None) -> None:
-        self.address = ""
-        """host:port, once it is open."""
+    def __init__(
+        self, serve: Serve, tls: ssl.SSLContext | None = None, sock: socket.socket | None = None
+    ) -> None:
+        """`sock` is a bound socket to listen on, in place of one with a free port. It closes with the port."""
+        self.address, self.number = "", 0
+        """host:port and the port alone, once it is open."""
         self._serve = serve
         self._tls = tls
+        self._sock = sock
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def open(self) -> str:
         """Return the address to connect to."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
-        host, port = self._server.sockets[0].getsockname()
-        self.address = f"{host}:{port}"
+        where: dict[str, Any] = {"sock": self._sock} if self._sock else {"host": "127.0.0.1", "port": 0}
+        self._server = await asyncio.start_server(self._accept, ssl=self._tls, **where)
+        host, self.number = self._server.sockets[0].getsockname()
+        self.address = f"{host}:{self.number}"
         return self.address
 
     async def close(self) -> None:
@@ -63,3 +71,14 @@ class StreamPort:
             writer.transport.abort()
         else:
             writer.close()  # what was written still goes out
+
+
+@asynccontextmanager
+async def connection(address: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[Streams]:
+    """Connect to host:port. The connection ends with the block, whatever happens in it."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()

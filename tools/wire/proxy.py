@@ -1,6 +1,7 @@
 """TCP connections that a test can cut and stop."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 
 from tools.wire.port import StreamPort
@@ -9,13 +10,14 @@ from tools.wire.port import StreamPort
 class Proxy:
     """Forwards connections to `target` (host:port) until it is told otherwise."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, sock: socket.socket | None = None) -> None:
+        """`sock` is a bound socket to listen on, in place of one with a free port."""
         self.address = ""
         """Its address, once it is open."""
         self._target = target.rpartition(":")
         self._moving, self._answering = asyncio.Event(), asyncio.Event()
         self.go()
-        self._port = StreamPort(self._forward)
+        self._port = StreamPort(self._forward, sock=sock)
         self._writers: set[asyncio.StreamWriter] = set()
         self.refusing = False
         self.connections = 0

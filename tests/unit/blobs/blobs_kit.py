@@ -1,6 +1,5 @@
 """A media store that runs, and an HTTP client beside it."""
 
-import asyncio
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +17,7 @@ from fsharechat.blobs.keys import Uploaders
 from fsharechat.http import make_runner, refuse_encoded
 from fsharechat.protocol.signals import Code
 from roles.api import uploads
+from tools.wire.port import connection
 
 KEY = b"the key of a deployment"
 MAX_BYTES = 1 << 20
@@ -119,9 +119,7 @@ async def serving(root: Path, reserve: int = 0) -> AsyncIterator[MediaStore]:
 async def raw_get(url: str) -> bytes:
     """Return the status line and headers for a path that is sent as it is, whatever is in it."""
     parts = URL(url, encoded=True)
-    reader, writer = await asyncio.open_connection(parts.host, parts.port)
-    path = url.partition("://")[2].partition("/")[2]
-    writer.write(f"GET /{path} HTTP/1.1\r\nHost: {parts.host}\r\nConnection: close\r\n\r\n".encode())
-    answer = await reader.read()
-    writer.close()
-    return answer
+    async with connection(f"{parts.host}:{parts.port}") as (reader, writer):
+        path = url.partition("://")[2].partition("/")[2]
+        writer.write(f"GET /{path} HTTP/1.1\r\nHost: {parts.host}\r\nConnection: close\r\n\r\n".encode())
+        return await reader.read()

@@ -1,6 +1,5 @@
 """The folder of media: what it lets in, what it shows, and what it leaves behind."""
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
@@ -8,29 +7,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from yarl import URL
 
-from fsharechat.blobs import BUCKETS, BlobsError, Upload
+from fsharechat.blobs import BUCKETS, BlobsError
 from fsharechat.protocol.signals import MediaType
 from tests.unit.blobs.blobs_kit import MAX_BYTES, MediaStore, make_directory, raw_get
 from tools.testing.server import until
 from tools.testing.slow_opening import give_up_while_opening
+from tools.wire.half_upload import half_upload
 
 BUCKET = BUCKETS[MediaType.FILE]
 
 
 def files(root: Path) -> list[Path]:
     return [path for path in root.rglob("*") if path.is_file()]
-
-
-async def begin_upload(upload: Upload, size: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Send the head of an upload of `size` bytes, and the first half of it."""
-    url = URL(upload.url)
-    reader, writer = await asyncio.open_connection(url.host, url.port)
-    head = f"PUT {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: {size}\r\n\r\n"
-    writer.write(head.encode() + b"x" * (size // 2))
-    await writer.drain()
-    return reader, writer
 
 
 @pytest.mark.parametrize(
@@ -92,9 +81,8 @@ async def test_a_file_that_is_too_large_is_refused(folder: MediaStore, tmp_path:
         yield b"x"
 
     assert await folder.upload(upload, without_length()) == 413
-    reader, writer = await begin_upload(upload, MAX_BYTES + 1)
-    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
-    writer.close()
+    async with half_upload(upload.url, MAX_BYTES + 1, bytes(MAX_BYTES // 2)) as (reader, _):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
     await until(lambda: files(tmp_path) == [], "something is left")
     assert await folder.upload(upload, bytes(MAX_BYTES)) == 200
 
@@ -103,10 +91,9 @@ async def test_an_upload_that_breaks_off_leaves_nothing(folder: MediaStore, tmp_
     upload = await folder.blobs.upload_url(MediaType.FILE, "broken.bin", "ann")
     incoming = tmp_path / "media" / "incoming"
     for existing in (0, 1):
-        _, writer = await begin_upload(upload, 100_000)
-        await until(lambda: len(files(incoming)) == 1, "the upload does not begin")
-        assert len(files(tmp_path)) == 1 + existing
-        writer.transport.abort()
+        async with half_upload(upload.url, 100_000, bytes(50_000)):
+            await until(lambda: len(files(incoming)) == 1, "the upload does not begin")
+            assert len(files(tmp_path)) == 1 + existing
         await until(lambda: files(incoming) == [], "the upload is left")
         answer = await folder.ask("GET", f"{upload.domain}/broken.bin")
         assert (answer.status, answer.body) == ((200, b"whole") if existing else (404, answer.body))
@@ -133,12 +120,11 @@ async def test_who_goes_away_while_a_file_is_opened_leaves_nothing(
 async def test_a_file_is_the_old_one_until_the_new_one_is_whole(folder: MediaStore, tmp_path: Path) -> None:
     upload = await folder.blobs.upload_url(MediaType.FILE, "new.bin", "ann")
     assert await folder.upload(upload, b"old") == 200
-    reader, writer = await begin_upload(upload, 1000)
-    await until(lambda: len(files(tmp_path / "media" / "incoming")) == 1, "the upload does not begin")
-    assert (await folder.ask("GET", f"{upload.domain}/new.bin")).body == b"old"
-    writer.write(b"x" * 500)
-    assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
-    writer.close()
+    async with half_upload(upload.url, 1000, b"x" * 500) as (reader, writer):
+        await until(lambda: len(files(tmp_path / "media" / "incoming")) == 1, "the upload does not begin")
+        assert (await folder.ask("GET", f"{upload.domain}/new.bin")).body == b"old"
+        writer.write(b"x" * 500)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
     assert (await folder.ask("GET", f"{upload.domain}/new.bin")).body == b"x" * 1000
 
 
@@ -219,9 +205,8 @@ async def test_processes_that_share_the_folder_and_the_key_are_one(
 async def test_the_url_of_another_deployment_is_refused_without_reading(folder: MediaStore) -> None:
     upload = await folder.blobs.upload_url(MediaType.FILE, "a.bin", "ann")
     bad = upload._replace(url=upload.url[:-1] + ("0" if upload.url[-1] != "0" else "1"))
-    reader, writer = await begin_upload(bad, 1000)
-    assert (await reader.readline()).startswith(b"HTTP/1.1 403 ")
-    writer.close()
+    async with half_upload(bad.url, 1000, bytes(500)) as (reader, _):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 403 ")
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,18 @@
 """Files that go up in parts: what breaks off goes on, and what nobody finishes goes away."""
 
-import asyncio
 import hashlib
 import os
 import time
 from pathlib import Path
 
 import pytest
-from yarl import URL
 
 from fsharechat.blobs import PART_BYTES, UNFINISHED_SECONDS, UploadPart, directory
 from fsharechat.blobs.directory import DirectoryBlobs
 from fsharechat.protocol.signals import MediaType
 from tests.unit.blobs.blobs_kit import MAX_BYTES, MediaStore
 from tools.testing.server import until
+from tools.wire.half_upload import half_upload
 
 DATA = os.urandom(300_000)
 FILE = MediaType.FILE
@@ -27,15 +26,11 @@ async def next_part(
 
 async def send_half_and_break(part: UploadPart, incoming: Path) -> None:
     """Send half of a part, and cut the connection when it is there."""
-    url = URL(part.upload.url, encoded=True)
-    _, writer = await asyncio.open_connection(url.host, url.port)
-    head = f"PUT {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: {part.length}\r\n\r\n"
     half = DATA[part.offset : part.offset + part.length // 2]
-    writer.write(head.encode() + half)
-    await writer.drain()
-    await until(lambda: len(half) - 8192 <= sum(path.stat().st_size for path in incoming.iterdir()))
-    writer.close()
-    await until(lambda: len(half) == sum(path.stat().st_size for path in incoming.iterdir()))
+    async with half_upload(part.upload.url, part.length, half) as (_, writer):
+        await until(lambda: len(half) - 8192 <= sum(path.stat().st_size for path in incoming.iterdir()))
+        writer.close()
+        await until(lambda: len(half) == sum(path.stat().st_size for path in incoming.iterdir()))
 
 
 async def test_a_part_that_breaks_off_goes_on_where_it_broke(folder: MediaStore, tmp_path: Path) -> None:

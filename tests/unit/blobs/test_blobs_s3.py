@@ -17,6 +17,7 @@ from fsharechat.blobs.s3 import S3Blobs
 from fsharechat.protocol.signals import MediaType
 from fsharechat.settings_schema import BlobsSettings as Settings
 from tests.unit.blobs.blobs_kit import make_uploaders
+from tools.wire.proxy import Proxy
 
 pytestmark = pytest.mark.slow
 
@@ -143,16 +144,6 @@ async def test_a_server_that_is_not_there_is_named() -> None:
 
 async def test_it_opens_when_a_server_that_was_away_has_come(s3: Settings) -> None:
     there = URL(s3.url)
-
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        other_reader, other_writer = await asyncio.open_connection(there.host, there.port)
-        await asyncio.gather(pour(reader, other_writer), pour(other_reader, writer))
-
-    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            writer.write(data)
-        writer.close()
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         blobs = S3Blobs(
@@ -160,9 +151,13 @@ async def test_it_opens_when_a_server_that_was_away_has_come(s3: Settings) -> No
         )
         with pytest.raises(BlobsError):
             await blobs.open()
-        async with await asyncio.start_server(forward, sock=taken):
+        proxy = Proxy(f"{there.host}:{there.port}", taken)
+        await proxy.open()
+        try:
             await blobs.open()
             address = await blobs.put(MediaType.FILE, "late.txt", b"x", "text/plain")
             async with ClientSession() as http, http.get(address) as answer:
                 assert await answer.read() == b"x"
             await blobs.close()
+        finally:
+            await proxy.close()

@@ -18,6 +18,7 @@ from fsharechat.protocol import messages_pb2 as pb
 from fsharechat.protocol.json import decode_request, encode_notification, encode_reply
 from fsharechat.protocol.signals import REQUESTS, Signal, SubSignal
 from tools.testing.server import Where
+from tools.wire.port import StreamPort
 
 ME = "uid-me"
 FRIEND = "uid-friend"
@@ -106,9 +107,8 @@ class FakePeer:
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._tcp = await asyncio.start_server(self._serve_tcp, "127.0.0.1", 0)
-        self._tcp_tasks: set[asyncio.Task[None]] = set()
-        self.tcp = f"127.0.0.1:{self._tcp.sockets[0].getsockname()[1]}"
+        self._port = StreamPort(self._serve_tcp)
+        self.tcp = await self._port.open()
         app = web.Application()
         app.router.add_get("/", self._serve_ws)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -119,13 +119,10 @@ class FakePeer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._tcp.close()
         for session in self.sessions:
             if not session.closed:
                 session.drop()
-        if self._tcp_tasks:
-            await asyncio.wait(self._tcp_tasks)
-        await self._tcp.wait_closed()
+        await self._port.close()
         await self._runner.cleanup()
 
     def address(self, transport: str) -> Where:
@@ -209,10 +206,6 @@ class FakePeer:
     # TCP
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tcp_tasks.add(task)
-        task.add_done_callback(self._tcp_tasks.discard)
         session = TcpSession(self, writer)
         self.sessions.append(session)
         decoder = frames.FrameDecoder(1 << 24)
@@ -225,7 +218,6 @@ class FakePeer:
             pass  # the client is gone
         finally:
             session.closed = True
-            writer.close()
             self.touch()
 
     # WebSocket

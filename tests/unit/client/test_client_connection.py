@@ -267,7 +267,8 @@ async def test_close_without_a_connection_cannot_forget(peer: FakePeer) -> None:
     assert isinstance(await next_event(client), ConnectionLost)
     with pytest.raises(Disconnected, match="not forgotten"):
         await client.close(forget=True)
-    assert not asyncio.all_tasks() - {asyncio.current_task()} - peer._tcp_tasks
+    await peer.until(lambda: peer.session.closed)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_close_fails_the_requests_in_flight_and_leaves_no_task(peer: FakePeer, transport: str) -> None:

@@ -16,6 +16,7 @@ from fsharechat.client.models import Position
 from fsharechat.client.state import InUse, State, default_folder
 from tests.unit.client.fake_peer import CREDENTIALS
 from tools.services.certificates import Authority
+from tools.wire.port import StreamPort
 
 
 def test_state_comes_back(tmp_path: Path) -> None:
@@ -144,17 +145,15 @@ async def test_tls_is_spoken_when_told_to_and_hinted_at_otherwise(
     context.load_cert_chain(certificate, key)
     handshakes = []
 
-    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         handshakes.append(writer)
-        writer.close()
 
     with State(tmp_path, "13800000001", "http://127.0.0.1:1") as state:
         state.credentials = CREDENTIALS
         state.save(Position())
-    async with await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with StreamPort(hang_up, context) as port:
         flags = ["--number", "13800000001", "--http", "http://127.0.0.1:1", "--state", str(tmp_path)]
-        flags += ["--tcp", f"127.0.0.1:{port}", *(["--tls"] if tls else [])]
+        flags += ["--tcp", port.address, *(["--tls"] if tls else [])]
         assert await asyncio.to_thread(terminal.main, flags) == 1
     assert len(handshakes) == tls
     said = capsys.readouterr().err

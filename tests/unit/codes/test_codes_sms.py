@@ -24,6 +24,7 @@ from tests.unit.codes.fake_vendors import (
     tencent_error,
 )
 from tools.services.certificates import Authority
+from tools.wire.port import StreamPort
 
 pytestmark = pytest.mark.parametrize("vendor", ["aliyun", "tencent"], indirect=True)
 
@@ -180,19 +181,17 @@ async def test_a_vendor_whose_certificate_nobody_vouches_for_gets_nothing(
 ) -> None:
     asked = False
 
-    def connected(*_: object) -> None:
+    async def connected(*_: object) -> None:
         nonlocal asked
         asked = True
 
-    tls = server_tls(*Authority(tmp_path).issue("server"))
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
-    codes = vendor.delivery(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    with pytest.raises(CodeError, match="CERTIFICATE_VERIFY_FAILED") as caught:
-        await codes.send(NUMBER, CODE)
-    assert not isinstance(caught.value, CodeUnconfirmed)
+    async with StreamPort(connected, server_tls(*Authority(tmp_path).issue("server"))) as port:
+        codes = vendor.delivery(f"https://{port.address}")
+        with pytest.raises(CodeError, match="CERTIFICATE_VERIFY_FAILED") as caught:
+            await codes.send(NUMBER, CODE)
+        assert not isinstance(caught.value, CodeUnconfirmed)
+        await codes.close()
     assert not asked
-    await codes.close()
-    server.close()
 
 
 async def test_a_vendor_that_does_not_answer_is_given_up_and_nobody_knows(vendor: Line) -> None:

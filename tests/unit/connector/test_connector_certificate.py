@@ -4,73 +4,53 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
 from structlog.testing import capture_logs
-from structlog.typing import EventDict
 
 from roles.connector.certificate import Certificate, CertificateError
-from tools.testing.server import BOUND
+from tools.services.certificates import Authority
+from tools.testing.logs import until_logged
+from tools.wire.port import StreamPort
 
 
-def write(folder: Path, name: str, days: int = 30, password: bytes = b"") -> tuple[str, str]:
+def write(folder: Path, name: str, days: int = 30) -> tuple[str, str]:
     """Make a certificate of that name, and put it and its key into the files, each at one stroke."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=100))
-        .not_valid_after(now + timedelta(days=days))
-        .sign(key, hashes.SHA256())
-    )
-    hidden = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    pem = serialization.Encoding.PEM
-    replace(folder / "key.pem", key.private_bytes(pem, serialization.PrivateFormat.PKCS8, hidden))
-    replace(folder / "certificate.pem", certificate.public_bytes(pem))
-    return str(folder / "certificate.pem"), str(folder / "key.pem")
+    made = Authority(folder / "authority").issue(name, days=days)
+    files = folder / "certificate.pem", folder / "key.pem"
+    for new, file in zip(made, files, strict=True):
+        new.replace(file)
+    return str(files[0]), str(files[1])
 
 
-def replace(file: Path, content: bytes) -> None:
-    new = file.with_suffix(".new")
-    new.write_bytes(content)
-    new.replace(file)
+def hide_key(folder: Path) -> None:
+    """Give the key a password."""
+    key = serialization.load_pem_private_key((folder / "key.pem").read_bytes(), None)
+    hidden = serialization.BestAvailableEncryption(b"secret")
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, hidden)
+    (folder / "key.pem").write_bytes(pem)
 
 
 @asynccontextmanager
 async def serving(certificate: Certificate) -> AsyncIterator[int]:
     """A server that shows the certificate, and its port."""
-    server = await asyncio.start_server(
-        lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=certificate.context
-    )
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None: ...
+
     certificate.watch()
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    async with StreamPort(hang_up, certificate.context) as port:
+        yield port.number
     await certificate.close()
 
 
 async def shown(port: int) -> str:
     """The name in the certificate that a new connection is shown."""
-    trusts_all = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trusts_all.check_hostname = False
-    trusts_all.verify_mode = ssl.CERT_NONE
-    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusts_all)
-    der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    writer.close()
-    name = x509.load_der_x509_certificate(der).subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return str(name[0].value)
-
-
-async def until_logged(logs: list[EventDict], event: str) -> EventDict:
-    async with asyncio.timeout(BOUND):
-        while not (found := [line for line in logs if line["event"] == event]):
-            await asyncio.sleep(0.005)
-    return found[-1]
+    pem = await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port))
+    subject = x509.load_pem_x509_certificate(pem.encode()).subject
+    return str(subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
 
 
 async def test_a_renewed_certificate_is_shown_to_new_connections(tmp_path: Path) -> None:
@@ -103,7 +83,7 @@ async def test_files_that_do_not_fit_leave_the_old_one_in_use(tmp_path: Path) ->
             other.mkdir()
             write(other, "new")
             (other / "certificate.pem").replace(tmp_path / "certificate.pem")
-            refused = await until_logged(logs, "certificate not renewed")
+            refused, *_ = await until_logged(logs, "certificate not renewed")
             assert "key values mismatch" in refused["reason"]
             assert await shown(port) == "old"
             (other / "key.pem").replace(tmp_path / "key.pem")
@@ -117,7 +97,7 @@ async def test_files_that_do_not_fit_leave_the_old_one_in_use(tmp_path: Path) ->
         (lambda folder: (folder / "key.pem").unlink(), r"key = '.*key\.pem': No such file"),
         (lambda folder: (folder / "certificate.pem").unlink(), r"certificate = '.*': No such file"),
         (lambda folder: (folder / "certificate.pem").write_text("no"), r"certificate = '.*key = "),
-        (lambda folder: write(folder, "hidden", password=b"secret"), r"the key has a password"),
+        (hide_key, r"the key has a password"),
     ],
 )
 async def test_files_of_no_use_are_named(tmp_path: Path, spoil: Callable[[Path], None], says: str) -> None:

@@ -5,7 +5,6 @@ import secrets
 import socket
 from dataclasses import replace
 from struct import pack
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,14 +13,11 @@ from fsharechat.protocol import frames
 from fsharechat.protocol.signals import Code, Signal
 from fsharechat.rpc import Call, Reply, RpcError, codec
 from fsharechat.rpc.codec import NEWEST
-from tests.unit.rpc.rpc_cluster import BY_HAND, PATIENT, SECRET, Cluster, until
+from tests.unit.rpc.rpc_cluster import BY_HAND, PATIENT, SECRET, Cluster
 from tests.unit.rpc.rpc_kit import call, echo
 from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
+from tools.testing.logs import lines, until_logged
 from tools.testing.server import BOUND
-
-
-def lines(logs: list[Any], event: str) -> list[Any]:
-    return [line for line in logs if line["event"] == event]
 
 
 async def test_an_empty_secret_stops_the_start(cluster: Cluster) -> None:
@@ -92,8 +88,8 @@ async def test_with_another_secret_nobody_gets_through(cluster: Cluster) -> None
     cluster.secret = "another secret"
     with capture_logs() as logs:
         stranger = await cluster.caller()
-        await until(lambda: bool(lines(logs, "group process not reached")))
-        await until(lambda: bool(lines(logs, "rpc connection closed")))
+        await until_logged(logs, "group process not reached")
+        await until_logged(logs, "rpc connection closed")
     assert "cluster secret" in lines(logs, "group process not reached")[0]["reason"]
     assert "cluster secret" in lines(logs, "rpc connection closed")[0]["reason"]
     assert SECRET not in str(logs)
@@ -109,7 +105,7 @@ async def test_the_same_failure_is_told_once(cluster: Cluster) -> None:
     cluster.secret = "another secret"
     with capture_logs() as logs:
         await cluster.caller()
-        await until(lambda: len(lines(logs, "rpc connection closed")) >= 3)
+        await until_logged(logs, "rpc connection closed", 3)
     assert len(lines(logs, "group process not reached")) == 1
 
 
@@ -127,7 +123,7 @@ async def test_a_callee_that_does_not_know_the_secret_gets_no_call(cluster: Clus
             raw.writer.write(codec.encode_accepted(codec.Accepted(mac, 1 << 20)))
             raw.writer.write(codec.encode_notice(codec.ServiceNotice.SERVING))
             assert await raw.closed() == b""
-            await until(lambda: bool(lines(logs, "group process not reached")))
+            await until_logged(logs, "group process not reached")
         assert "does not know the cluster secret" in lines(logs, "group process not reached")[0]["reason"]
         assert await caller.call(call()) == Reply(Code.SERVER_ERROR)
 
@@ -149,7 +145,7 @@ async def test_another_version_is_told(cluster: Cluster) -> None:
             await cluster.caller()
             raw = await callees.next()
             raw.writer.write(frames.encode(Signal.AUTH, codec.AuthStep.CHALLENGE, 0, b"\x09anything"))
-            await until(lambda: bool(lines(logs, "group process not reached")))
+            await until_logged(logs, "group process not reached")
         assert "version 9" in lines(logs, "group process not reached")[0]["reason"]
 
 
@@ -201,7 +197,7 @@ async def test_a_stranger_is_shown_out(cluster: Cluster, data: bytes) -> None:
         await stranger.challenge()
         stranger.writer.write(data)
         assert await stranger.closed() == b""
-        await until(lambda: bool(lines(logs, "rpc connection closed")))
+        await until_logged(logs, "rpc connection closed")
     assert len(logs) == 1
     assert "no handshake" not in logs[0]["reason"]  # at once, not when the time for the handshake is over
     assert desk.calls == []

@@ -21,7 +21,7 @@ from tests.unit.rpc.rpc_cluster import SECRET, Cluster, process_tls, until
 from tests.unit.rpc.rpc_kit import call, echo
 from tools.services.certificates import Authority
 from tools.testing.server import BOUND
-from tools.wire.port import StreamPort
+from tools.wire.port import StreamPort, connection
 
 Test = Callable[..., Coroutine[Any, Any, None]]
 
@@ -162,7 +162,6 @@ async def test_who_stands_between_with_a_certificate_of_the_authority_proves_not
     await group.open()
     await group.serve(echo)
     between = process_tls(authority, "between")
-    host, _, port = group.address.rpartition(":")
 
     def context(side: int) -> ssl.SSLContext:
         made = ssl.SSLContext(side)
@@ -177,17 +176,14 @@ async def test_who_stands_between_with_a_certificate_of_the_authority_proves_not
             writer.write(data)
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(
-            host, int(port), ssl=context(ssl.PROTOCOL_TLS_CLIENT), server_hostname=host
-        )
-        ways = [asyncio.create_task(move(reader, back)), asyncio.create_task(move(there, writer))]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            back.transport.abort()  # before the wait below, which may be cancelled
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+        async with connection(group.address, context(ssl.PROTOCOL_TLS_CLIENT)) as (there, back):
+            ways = [asyncio.create_task(move(reader, back)), asyncio.create_task(move(there, writer))]
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
 
     async with StreamPort(relay, context(ssl.PROTOCOL_TLS_SERVER)) as middle:
         await cluster.announce(middle.address)
@@ -232,11 +228,9 @@ async def test_connections_without_a_handshake_do_not_outlive_the_process(
 ) -> None:
     cluster.tls = process_tls(authority)
     group = await cluster.group()
-    host, _, port = group.address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    await asyncio.wait_for(group.close(), BOUND)
-    assert await asyncio.wait_for(reader.read(), BOUND) == b""
-    writer.close()
+    async with asyncio.timeout(BOUND), connection(group.address) as (reader, _):
+        await group.close()
+        assert await reader.read() == b""
 
 
 @on_both_loops

@@ -1,7 +1,6 @@
 """Processes of several versions together: each pair settles on the highest that both speak."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,9 +14,10 @@ from fsharechat.rpc import Call, Reply, codec
 from fsharechat.rpc.codec import NEWEST, SPOKEN, Codec, CodecError, range_of
 from fsharechat.rpc.tcp import TcpRpc
 from fsharechat.versions import Range
-from tests.unit.rpc.rpc_cluster import SECRET, Cluster, until
+from tests.unit.rpc.rpc_cluster import SECRET, Cluster
 from tests.unit.rpc.rpc_kit import call, echo
 from tests.unit.rpc.rpc_raw import RawCallees, RawCaller
+from tools.testing.logs import lines, until_logged
 from tools.testing.server import BOUND
 
 
@@ -81,8 +81,8 @@ async def meet(
     cluster.spoken = spoken(*caller)
     with capture_logs() as logs:
         asks = await cluster.caller()
-        await until(lambda: bool(told(logs, heard)))
-    return asks, told(logs, heard)
+        await until_logged(logs, heard)
+    return asks, lines(logs, heard)
 
 
 @pytest.mark.parametrize(
@@ -163,9 +163,5 @@ async def test_a_caller_cannot_settle_on_what_it_was_not_offered(cluster: Cluste
     with capture_logs() as logs:
         raw.writer.write(codec.encode_proof(codec.Proof(bytes(32), mac, 1 << 20), NEWEST + 1))
         assert await raw.closed() == b""
-        await until(lambda: bool(told(logs, "rpc connection closed")))
-    assert f"version {NEWEST + 1}" in told(logs, "rpc connection closed")[0]["reason"]
-
-
-def told(logs: list[Any], event: str) -> list[Any]:
-    return [line for line in logs if line["event"] == event]
+        await until_logged(logs, "rpc connection closed")
+    assert f"version {NEWEST + 1}" in lines(logs, "rpc connection closed")[0]["reason"]

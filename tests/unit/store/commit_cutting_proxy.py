@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tools.wire.port import StreamPort
+
 Cut = Literal["before", "after"]
 
 
@@ -20,14 +22,8 @@ class CommitCuttingProxy:
     refusing: bool = False
     _clients: set[asyncio.StreamWriter] = field(default_factory=set)
 
-    async def start(self) -> int:
-        """Return the port to connect to."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def stop(self) -> None:
-        self._server.close()
-        await self._server.wait_closed()
+    def __post_init__(self) -> None:
+        self.listener = StreamPort(self._serve)
 
     def drop(self) -> None:
         """End all connections now."""
@@ -36,7 +32,6 @@ class CommitCuttingProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refusing:
-            writer.close()
             return
         to_reader, to_writer = await asyncio.open_connection(self.host, self.port)
         back = asyncio.create_task(_copy(to_reader, writer))
@@ -63,7 +58,6 @@ class CommitCuttingProxy:
             back.cancel()
             self._clients.discard(writer)
             to_writer.close()
-            writer.close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pymysql
 import pytest
@@ -16,6 +15,7 @@ from fsharechat.store.mysql_connection import DatabaseConnectionLost, MysqlConne
 from fsharechat.store.store import Store
 from fsharechat.urls import ServiceUrl
 from tests.unit.store.store_kit import Engine, append, new
+from tools.testing.logs import lines
 from tools.testing.server import BOUND, until
 
 
@@ -74,7 +74,7 @@ async def test_a_running_process_below_it_stops_at_once(mysql: MysqlStore, empty
     for work in (mysql.read(fence.lowest), mysql.probe()):
         with pytest.raises(StoreError, match=reason):
             await work
-    [closed] = told(logs, "the store is closed to this version")
+    [closed] = lines(logs, "the store is closed to this version")
     assert (closed["log_level"], closed["reason"]) == ("error", reason)
     with pytest.raises(StoreFenced):
         await MysqlStore(empty_mysql, 1000).open()
@@ -103,10 +103,6 @@ async def write_until_refused(store: Store) -> BaseException:
             await append(store, new("ann", "bob"))
         except StoreError as error:
             return error
-
-
-def told(logs: list[Any], event: str) -> list[Any]:
-    return [line for line in logs if line["event"] == event]
 
 
 class CutAtItsAnswer:

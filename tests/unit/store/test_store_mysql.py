@@ -28,15 +28,14 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 async def proxy(empty_mysql: ServiceUrl) -> AsyncIterator[CommitCuttingProxy]:
     cutting = CommitCuttingProxy(*empty_mysql.hosts[0])
-    yield cutting
-    await cutting.stop()
+    async with cutting.listener:
+        yield cutting
 
 
 @pytest.fixture
 async def behind(proxy: CommitCuttingProxy, empty_mysql: ServiceUrl) -> AsyncIterator[MysqlStore]:
     """Return a store that reaches its database through the proxy."""
-    port = await proxy.start()
-    store = MysqlStore(replace(empty_mysql, hosts=(("127.0.0.1", port),)), 1000)
+    store = MysqlStore(replace(empty_mysql, hosts=(("127.0.0.1", proxy.listener.number),)), 1000)
     await store.open()
     yield store
     await store.close()

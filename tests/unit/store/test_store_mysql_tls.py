@@ -10,6 +10,7 @@ from fsharechat.settings_types import ServiceTls
 from fsharechat.store.mysql_connection import Hosts, Unreachable
 from tools.services.certificates import Authority
 from tools.testing.server import BOUND
+from tools.wire.port import StreamPort
 
 CLIENT_SSL = 0x0800
 CAPABILITIES = 0xF7FF & ~CLIENT_SSL
@@ -31,22 +32,17 @@ async def test_tls_is_not_given_up(tmp_path: Path, blocking: bool) -> None:
         nonlocal heard
         writer.write(len(GREETING).to_bytes(3, "little") + b"\0" + GREETING)
         heard = await reader.read(1000)
-        writer.close()
         ended.set()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    url = urls.parse(f"mysql://user:password@127.0.0.1:{port}/db", "mysql", 3306)
-    hosts = Hosts(url, ServiceTls(ca=str(Authority(tmp_path).certificate)))
-    async with asyncio.timeout(BOUND):
+    async with asyncio.timeout(BOUND), StreamPort(serve) as port:
+        url = urls.parse(f"mysql://user:password@{port.address}/db", "mysql", 3306)
+        hosts = Hosts(url, ServiceTls(ca=str(Authority(tmp_path).certificate)))
         if blocking:
+            who = {"user": "user", "password": "password"}
             with pytest.raises(Exception, match="it speaks no TLS"):
-                await asyncio.to_thread(
-                    hosts.connect_blocking, host="127.0.0.1", port=port, user="user", password="password"
-                )
+                await asyncio.to_thread(hosts.connect_blocking, host="127.0.0.1", port=port.number, **who)
         else:
             with pytest.raises(Unreachable, match="it speaks no TLS"):
                 await hosts.connect()
         await ended.wait()
     assert heard == b""
-    server.close()
