@@ -7,8 +7,8 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from functools import cache
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
