@@ -256,6 +256,7 @@ class WebWire(_Client[WebFrame, str]):
     async def close(self) -> None:
         """Cut the connection, without closing the WebSocket."""
         await self._session.close()
+        await self.socket.close()  # it can send nothing any more, and lets go of the connection
 
 
 def web_frame(signal: str, sub_signal: str = "NONE", message_id: int = 0, content: object = None) -> bytes:
