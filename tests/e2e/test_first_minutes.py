@@ -95,6 +95,7 @@ async def _make_group(ann: Person, name: str) -> None:
     await ann.choose_all(2)
     await ann.page.locator('[name="groupName"]').fill(name)
     await ann.page.get_by_role("button", name="Create a group of 3").click()
+    await ann.until_open(name)
 
 
 async def _make_administrator(clone: Path, guide: Guide, password: str) -> None:

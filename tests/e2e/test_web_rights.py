@@ -39,6 +39,7 @@ async def test_a_group_from_its_beginning_to_its_end(server: Server, enter: Ente
     await ann.choose_all(2)
     await ann.page.locator('[name="groupName"]').fill("hikers")
     await ann.page.get_by_role("button", name="Create a group of 3").click()
+    await ann.until_open("hikers")
     await ben.open_chat("hikers")
     await cat.open_chat("hikers")
     await ann.say("who is in?")

@@ -85,7 +85,10 @@ class Person:
     async def open_chat(self, name: str) -> None:
         """Open a conversation of the list."""
         await self.page.locator(".conversations .row", has_text=name).click()
-        # The one that was open before has a field for texts, too.
+        await self.until_open(name)
+
+    async def until_open(self, name: str) -> None:
+        """Wait until a conversation is open. The one that was open before has a field for texts, too."""
         await expect(self.page.locator(".chat h1")).to_contain_text(name)
         await expect(self.page.locator(".composer textarea")).to_be_visible()
 
@@ -99,7 +102,7 @@ class Person:
         await expect(self.page.locator("dialog input[type=checkbox]:checked")).to_have_count(count)
 
     async def say(self, text: str) -> None:
-        """Send a text in the conversation that is open."""
+        """Send a text in the conversation that is open, and not one that is still being opened."""
         await self.page.locator(".composer textarea").fill(text)
         await self.page.locator(".composer .send").click()
 
