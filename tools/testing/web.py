@@ -3,12 +3,13 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from tools.services.errors import Unavailable
 from tools.services.install import Installer, program
@@ -102,9 +103,14 @@ class Person:
         await expect(self.page.locator("dialog input[type=checkbox]:checked")).to_have_count(count)
 
     async def say(self, text: str) -> None:
-        """Send a text in the conversation that is open, and not one that is still being opened."""
-        await self.page.locator(".composer textarea").fill(text)
-        await self.page.locator(".composer .send").click()
+        """Send a text in the conversation that is open."""
+        send = self.page.locator(".composer .send")
+        for _ in range(5):  # a conversation that opens just now takes the place of the field that was filled
+            await self.page.locator(".composer textarea").fill(text)
+            with suppress(PlaywrightTimeout):
+                await send.wait_for(timeout=BOUND_MS / 5)
+                break
+        await send.click()
 
     def bubble(self, text: str) -> Locator:
         """Return the messages in the open conversation that are this text."""
